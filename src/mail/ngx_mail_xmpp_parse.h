@@ -1,0 +1,205 @@
+
+/*
+ * Copyright (C) 2026 nginx-xmpp contributors
+ */
+
+
+#ifndef _NGX_MAIL_XMPP_PARSE_H_INCLUDED_
+#define _NGX_MAIL_XMPP_PARSE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/* the limits, each is answered with "policy-violation" */
+
+#define NGX_MAIL_XMPP_MAX_DEPTH       32
+#define NGX_MAIL_XMPP_MAX_ATTRS       32
+#define NGX_MAIL_XMPP_MAX_BINDINGS    32
+
+
+/* the namespaces that are told apart */
+
+#define NGX_MAIL_XMPP_NS_NONE         0
+#define NGX_MAIL_XMPP_NS_OTHER        1
+#define NGX_MAIL_XMPP_NS_XML          2
+#define NGX_MAIL_XMPP_NS_XMLNS        3
+#define NGX_MAIL_XMPP_NS_CLIENT       4
+#define NGX_MAIL_XMPP_NS_SERVER       5
+#define NGX_MAIL_XMPP_NS_STREAM       6
+#define NGX_MAIL_XMPP_NS_TLS          7
+#define NGX_MAIL_XMPP_NS_SASL         8
+
+
+typedef enum {
+    ngx_mail_xmpp_stream_start = 0,
+    ngx_mail_xmpp_stream_end,
+    ngx_mail_xmpp_element_start,
+    ngx_mail_xmpp_element_end
+} ngx_mail_xmpp_event_e;
+
+
+typedef struct {
+    ngx_str_t                  name;      /* as written, with the prefix */
+    size_t                     prefix;    /* its length, 0 if none */
+    ngx_str_t                  value;     /* raw */
+} ngx_mail_xmpp_attr_t;
+
+
+typedef struct {
+    ngx_str_t                  prefix;    /* empty for "xmlns" */
+    ngx_str_t                  uri;       /* raw */
+    ngx_uint_t                 ns;
+    ngx_uint_t                 depth;     /* of the element it belongs to */
+} ngx_mail_xmpp_binding_t;
+
+
+typedef struct {
+    ngx_str_t                  name;      /* as written, with the prefix */
+    size_t                     prefix;    /* its length, 0 if none */
+    ngx_uint_t                 ns;
+} ngx_mail_xmpp_element_t;
+
+
+/*
+ * A parser is made by ngx_mail_xmpp_parse_init() when a stream starts, is fed
+ * by ngx_mail_xmpp_parse() till the stream ends or proves to be broken, and
+ * is made anew when the stream is restarted.
+ */
+
+typedef struct {
+    ngx_uint_t                 state;
+
+    /* the last event */
+
+    ngx_mail_xmpp_event_e      event;
+    ngx_uint_t                 depth;     /* 0 is the stream itself */
+    ngx_str_t                  name;      /* without the prefix */
+    ngx_uint_t                 ns;
+    ngx_uint_t                 default_ns;
+    ngx_str_t                  text;      /* raw */
+    char                      *error;     /* a stream error condition */
+
+    ngx_uint_t                 nattrs;
+    ngx_uint_t                 nbindings;
+
+    ngx_mail_xmpp_attr_t       attrs[NGX_MAIL_XMPP_MAX_ATTRS];
+    ngx_mail_xmpp_binding_t    bindings[NGX_MAIL_XMPP_MAX_BINDINGS];
+    ngx_mail_xmpp_element_t    elements[NGX_MAIL_XMPP_MAX_DEPTH];
+
+    ngx_uint_t                 level;     /* the number of open elements */
+
+    /* the markup that is being read */
+
+    u_char                    *markup;
+    u_char                    *start;
+    u_char                    *colon;
+    u_char                    *text_start;
+    u_char                    *entity;
+
+    uint32_t                   code;      /* of a character */
+    u_char                    *code_start;
+
+    ngx_uint_t                 saved;     /* the state behind an entity */
+    ngx_uint_t                 match;
+
+    u_char                     low;       /* bounds of the next UTF-8 byte */
+    u_char                     high;
+
+    unsigned                   need:2;    /* UTF-8 bytes to come */
+    unsigned                   brackets:2;
+    unsigned                   quote:8;
+    unsigned                   begun:1;
+    unsigned                   declaration:1;
+    unsigned                   leaf:1;
+    unsigned                   empty:1;
+} ngx_mail_xmpp_parser_t;
+
+
+void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
+
+
+/*
+ * ngx_mail_xmpp_parse() reads from b->pos up to the next event, and moves
+ * b->pos behind it.  It never reads at or behind b->last, does not change
+ * the bytes, and copies nothing: the strings it reports point into the
+ * buffer.  Therefore the header of a stream has to stay where it is as long
+ * as the stream lasts, and so does a child of the stream till its end was
+ * reported.  Between the children, when ngx_mail_xmpp_parse_idle() is true,
+ * anything behind the header may be moved.
+ *
+ * NGX_OK     there is an event:
+ *
+ *     stream_start   the header of the stream: "name", "ns", "default_ns",
+ *                    "attrs"
+ *     element_start  a start tag: "depth" (1 is a child of the stream),
+ *                    "name", "ns", "attrs"
+ *     element_end    an end tag: "depth", "name", "ns", and, if the element
+ *                    had no children, "text"
+ *     stream_end     the end tag of the stream
+ *
+ *                An empty-element tag is reported as a start and an end.
+ *
+ * NGX_AGAIN  all the bytes are read, and there is no event yet.
+ *
+ * NGX_ERROR  "error" has the condition of a stream error; b->pos is at the
+ *            byte in question.
+ *
+ * Attribute values and texts are checked but still raw: these have references
+ * and CDATA sections in them till ngx_mail_xmpp_decode() is called.
+ */
+
+ngx_int_t ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b);
+
+
+/* true if nothing but a header, or nothing at all, has to stay in place */
+
+#define ngx_mail_xmpp_parse_idle(p)  ((p)->markup == NULL && (p)->level <= 1)
+
+
+/*
+ * returns the raw value of an attribute of the last start tag or header, NULL
+ * if there is none; a name with a prefix is looked up as it is written
+ */
+
+ngx_str_t *ngx_mail_xmpp_parse_attr(ngx_mail_xmpp_parser_t *p, char *name);
+
+
+/*
+ * writes the characters of a raw text to a buffer of at least src->len bytes,
+ * returns the number of bytes; the buffer may be the text itself
+ */
+
+size_t ngx_mail_xmpp_decode(u_char *dst, ngx_str_t *src);
+
+
+/*
+ * reads a character from at least one byte at *p, and moves *p behind it;
+ * NGX_MAIL_XMPP_INVALID if there is no valid UTF-8 sequence
+ */
+
+#define NGX_MAIL_XMPP_INVALID  0xffffffff
+
+uint32_t ngx_mail_xmpp_utf8_decode(u_char **p, u_char *last);
+
+
+/* Extensible Markup Language 1.0: Char, NameStartChar, NameChar */
+
+ngx_uint_t ngx_mail_xmpp_xml_char(uint32_t code);
+ngx_uint_t ngx_mail_xmpp_xml_name_start(uint32_t code);
+ngx_uint_t ngx_mail_xmpp_xml_name(uint32_t code);
+
+
+/* the parts of the parser outside of its state machine */
+
+ngx_int_t ngx_mail_xmpp_utf8(ngx_mail_xmpp_parser_t *p, u_char ch);
+ngx_int_t ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *pos);
+ngx_int_t ngx_mail_xmpp_declaration(ngx_mail_xmpp_parser_t *p);
+ngx_int_t ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p);
+void ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p);
+ngx_int_t ngx_mail_xmpp_error(ngx_mail_xmpp_parser_t *p, char *error);
+u_char ngx_mail_xmpp_entity(u_char *name, size_t len);
+
+
+#endif /* _NGX_MAIL_XMPP_PARSE_H_INCLUDED_ */

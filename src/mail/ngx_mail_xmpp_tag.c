@@ -1,0 +1,429 @@
+
+/*
+ * Copyright (C) 2026 nginx-xmpp contributors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mail_xmpp_parse.h>
+
+
+static ngx_int_t ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p,
+    ngx_mail_xmpp_attr_t *attr);
+static ngx_mail_xmpp_binding_t *ngx_mail_xmpp_binding(
+    ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len);
+static ngx_uint_t ngx_mail_xmpp_ns(ngx_str_t *uri);
+
+
+static struct {
+    ngx_str_t   uri;
+    ngx_uint_t  ns;
+} ngx_mail_xmpp_namespaces[] = {
+    { ngx_string("jabber:client"), NGX_MAIL_XMPP_NS_CLIENT },
+    { ngx_string("jabber:server"), NGX_MAIL_XMPP_NS_SERVER },
+    { ngx_string("http://etherx.jabber.org/streams"),
+      NGX_MAIL_XMPP_NS_STREAM },
+    { ngx_string("urn:ietf:params:xml:ns:xmpp-tls"), NGX_MAIL_XMPP_NS_TLS },
+    { ngx_string("urn:ietf:params:xml:ns:xmpp-sasl"), NGX_MAIL_XMPP_NS_SASL },
+    { ngx_string("http://www.w3.org/XML/1998/namespace"),
+      NGX_MAIL_XMPP_NS_XML },
+    { ngx_string("http://www.w3.org/2000/xmlns/"), NGX_MAIL_XMPP_NS_XMLNS },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_mail_xmpp_binding_t  ngx_mail_xmpp_xml_binding = {
+    ngx_string("xml"),
+    ngx_string("http://www.w3.org/XML/1998/namespace"),
+    NGX_MAIL_XMPP_NS_XML,
+    0
+};
+
+
+ngx_int_t
+ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *pos)
+{
+    size_t                 len;
+    ngx_uint_t             i;
+    ngx_mail_xmpp_attr_t  *attr;
+
+    if (p->colon == pos - 1) {
+        return ngx_mail_xmpp_error(p, "not-well-formed");
+    }
+
+    if (p->nattrs == NGX_MAIL_XMPP_MAX_ATTRS) {
+        return ngx_mail_xmpp_error(p, "policy-violation");
+    }
+
+    len = pos - p->start;
+    attr = p->attrs;
+
+    for (i = 0; i < p->nattrs; i++) {
+        if (attr[i].name.len == len
+            && ngx_memcmp(attr[i].name.data, p->start, len) == 0)
+        {
+            return ngx_mail_xmpp_error(p, "not-well-formed");
+        }
+    }
+
+    attr[i].name.data = p->start;
+    attr[i].name.len = len;
+    attr[i].prefix = p->colon ? p->colon - p->start : 0;
+
+    return NGX_OK;
+}
+
+
+/* version, encoding and standalone, in this order; the last two optional */
+
+ngx_int_t
+ngx_mail_xmpp_declaration(ngx_mail_xmpp_parser_t *p)
+{
+    ngx_str_t             *value;
+    ngx_uint_t             n;
+    ngx_mail_xmpp_attr_t  *attr;
+
+    attr = p->attrs;
+    n = p->nattrs;
+
+    if (n == 0
+        || attr->name.len != sizeof("version") - 1
+        || ngx_memcmp(attr->name.data, "version", attr->name.len) != 0)
+    {
+        return ngx_mail_xmpp_error(p, "not-well-formed");
+    }
+
+    value = &attr->value;
+
+    if (value->len != 3 || ngx_memcmp(value->data, "1.0", 3) != 0) {
+        return ngx_mail_xmpp_error(p, "not-well-formed");
+    }
+
+    attr++;
+    n--;
+
+    if (n && attr->name.len == sizeof("encoding") - 1
+        && ngx_memcmp(attr->name.data, "encoding", attr->name.len) == 0)
+    {
+        value = &attr->value;
+
+        if (value->len != sizeof("UTF-8") - 1
+            || ngx_strncasecmp(value->data, (u_char *) "UTF-8", value->len)
+               != 0)
+        {
+            return ngx_mail_xmpp_error(p, "unsupported-encoding");
+        }
+
+        attr++;
+        n--;
+    }
+
+    if (n && attr->name.len == sizeof("standalone") - 1
+        && ngx_memcmp(attr->name.data, "standalone", attr->name.len) == 0)
+    {
+        value = &attr->value;
+
+        if ((value->len == 3 && ngx_memcmp(value->data, "yes", 3) == 0)
+            || (value->len == 2 && ngx_memcmp(value->data, "no", 2) == 0))
+        {
+            n--;
+        }
+    }
+
+    if (n) {
+        return ngx_mail_xmpp_error(p, "not-well-formed");
+    }
+
+    p->nattrs = 0;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p)
+{
+    size_t                    len;
+    ngx_uint_t                i, j;
+    ngx_mail_xmpp_attr_t     *attr, *other;
+    ngx_mail_xmpp_binding_t  *binding, *bindings[NGX_MAIL_XMPP_MAX_ATTRS];
+    ngx_mail_xmpp_element_t  *element;
+
+    element = &p->elements[p->level];
+    attr = p->attrs;
+
+    /* a prefix may be used before its declaration in the same tag */
+
+    for (i = 0; i < p->nattrs; i++) {
+        if (ngx_mail_xmpp_bind(p, &attr[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    binding = ngx_mail_xmpp_binding(p, element->name.data, element->prefix);
+
+    if (binding == NULL && element->prefix) {
+        return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
+    }
+
+    element->ns = binding ? binding->ns : NGX_MAIL_XMPP_NS_NONE;
+
+    for (i = 0; i < p->nattrs; i++) {
+
+        bindings[i] = NULL;
+
+        if (attr[i].prefix == 0
+            || (attr[i].prefix == 5
+                && ngx_memcmp(attr[i].name.data, "xmlns", 5) == 0))
+        {
+            continue;
+        }
+
+        bindings[i] = ngx_mail_xmpp_binding(p, attr[i].name.data,
+                                            attr[i].prefix);
+        if (bindings[i] == NULL) {
+            return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
+        }
+
+        /* names with different prefixes may still be the same */
+
+        len = attr[i].name.len - attr[i].prefix;
+
+        for (j = 0; j < i; j++) {
+
+            other = &attr[j];
+
+            if (bindings[j] == NULL
+                || other->name.len - other->prefix != len
+                || ngx_memcmp(other->name.data + other->prefix,
+                               attr[i].name.data + attr[i].prefix, len)
+                   != 0)
+            {
+                continue;
+            }
+
+            if (bindings[j]->uri.len == bindings[i]->uri.len
+                && ngx_memcmp(bindings[j]->uri.data, bindings[i]->uri.data,
+                               bindings[i]->uri.len)
+                   == 0)
+            {
+                return ngx_mail_xmpp_error(p, "not-well-formed");
+            }
+        }
+    }
+
+    p->event = p->level ? ngx_mail_xmpp_element_start
+                        : ngx_mail_xmpp_stream_start;
+
+    p->depth = p->level++;
+    p->ns = element->ns;
+    p->name = element->name;
+
+    if (element->prefix) {
+        p->name.data += element->prefix + 1;
+        p->name.len -= element->prefix + 1;
+    }
+
+    if (p->depth == 0) {
+        binding = ngx_mail_xmpp_binding(p, NULL, 0);
+        p->default_ns = binding ? binding->ns : NGX_MAIL_XMPP_NS_NONE;
+    }
+
+    p->leaf = 1;
+    p->markup = NULL;
+
+    return NGX_OK;
+}
+
+
+/* takes a namespace declaration, anything else is passed over */
+
+static ngx_int_t
+ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p, ngx_mail_xmpp_attr_t *attr)
+{
+    ngx_str_t                 prefix;
+    ngx_uint_t                ns;
+    ngx_mail_xmpp_binding_t  *binding;
+
+    if (attr->name.len < 5 || ngx_memcmp(attr->name.data, "xmlns", 5) != 0) {
+        return NGX_OK;
+    }
+
+    if (attr->prefix == 0 && attr->name.len == 5) {
+        ngx_str_null(&prefix);
+
+    } else if (attr->prefix == 5) {
+        prefix.data = attr->name.data + 6;
+        prefix.len = attr->name.len - 6;
+
+    } else {
+        return NGX_OK;
+    }
+
+    ns = ngx_mail_xmpp_ns(&attr->value);
+
+    if (prefix.len == 3 && ngx_memcmp(prefix.data, "xml", 3) == 0) {
+
+        if (ns != NGX_MAIL_XMPP_NS_XML) {
+            return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
+        }
+
+        return NGX_OK;
+    }
+
+    if ((prefix.len && ns == NGX_MAIL_XMPP_NS_NONE)
+        || ns == NGX_MAIL_XMPP_NS_XML
+        || ns == NGX_MAIL_XMPP_NS_XMLNS
+        || (prefix.len == 5 && ngx_memcmp(prefix.data, "xmlns", 5) == 0))
+    {
+        return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
+    }
+
+    if (p->nbindings == NGX_MAIL_XMPP_MAX_BINDINGS) {
+        return ngx_mail_xmpp_error(p, "policy-violation");
+    }
+
+    binding = &p->bindings[p->nbindings++];
+
+    binding->prefix = prefix;
+    binding->uri = attr->value;
+    binding->ns = ns;
+    binding->depth = p->level;
+
+    return NGX_OK;
+}
+
+
+static ngx_mail_xmpp_binding_t *
+ngx_mail_xmpp_binding(ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len)
+{
+    ngx_uint_t                i;
+    ngx_mail_xmpp_binding_t  *binding;
+
+    if (len == 3 && ngx_memcmp(prefix, "xml", 3) == 0) {
+        return &ngx_mail_xmpp_xml_binding;
+    }
+
+    for (i = p->nbindings; i > 0; i--) {
+        binding = &p->bindings[i - 1];
+
+        if (binding->prefix.len == len
+            && (len == 0
+                || ngx_memcmp(binding->prefix.data, prefix, len) == 0))
+        {
+            return binding;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p)
+{
+    ngx_mail_xmpp_element_t  *element;
+
+    p->depth = --p->level;
+
+    element = &p->elements[p->depth];
+
+    p->ns = element->ns;
+    p->name = element->name;
+
+    if (element->prefix) {
+        p->name.data += element->prefix + 1;
+        p->name.len -= element->prefix + 1;
+    }
+
+    /* in an empty-element tag there is no markup left to end the text */
+
+    ngx_str_null(&p->text);
+
+    if (p->leaf && p->markup) {
+        p->text.data = p->text_start;
+        p->text.len = p->markup - p->text_start;
+    }
+
+    while (p->nbindings && p->bindings[p->nbindings - 1].depth == p->depth) {
+        p->nbindings--;
+    }
+
+    p->leaf = 0;
+    p->nattrs = 0;
+    p->markup = NULL;
+
+    p->event = p->depth ? ngx_mail_xmpp_element_end
+                        : ngx_mail_xmpp_stream_end;
+}
+
+
+ngx_int_t
+ngx_mail_xmpp_error(ngx_mail_xmpp_parser_t *p, char *error)
+{
+    p->error = error;
+
+    return NGX_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_mail_xmpp_ns(ngx_str_t *uri)
+{
+    size_t      len;
+    u_char      buf[256];
+    ngx_str_t   s;
+    ngx_uint_t  i;
+
+    if (uri->len == 0) {
+        return NGX_MAIL_XMPP_NS_NONE;
+    }
+
+    s = *uri;
+
+    if (ngx_strlchr(s.data, s.data + s.len, '&')) {
+
+        if (s.len > sizeof(buf)) {
+            return NGX_MAIL_XMPP_NS_OTHER;
+        }
+
+        len = ngx_mail_xmpp_decode(buf, &s);
+
+        s.data = buf;
+        s.len = len;
+    }
+
+    for (i = 0; ngx_mail_xmpp_namespaces[i].uri.len; i++) {
+        if (ngx_mail_xmpp_namespaces[i].uri.len == s.len
+            && ngx_memcmp(ngx_mail_xmpp_namespaces[i].uri.data, s.data, s.len)
+               == 0)
+        {
+            return ngx_mail_xmpp_namespaces[i].ns;
+        }
+    }
+
+    return NGX_MAIL_XMPP_NS_OTHER;
+}
+
+
+ngx_str_t *
+ngx_mail_xmpp_parse_attr(ngx_mail_xmpp_parser_t *p, char *name)
+{
+    size_t                 len;
+    ngx_uint_t             i;
+    ngx_mail_xmpp_attr_t  *attr;
+
+    len = ngx_strlen(name);
+    attr = p->attrs;
+
+    for (i = 0; i < p->nattrs; i++) {
+        if (attr[i].name.len == len
+            && ngx_memcmp(attr[i].name.data, name, len) == 0)
+        {
+            return &attr[i].value;
+        }
+    }
+
+    return NULL;
+}

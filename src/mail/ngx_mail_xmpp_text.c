@@ -1,0 +1,303 @@
+
+/*
+ * Copyright (C) 2026 nginx-xmpp contributors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mail_xmpp_parse.h>
+
+
+static uint32_t ngx_mail_xmpp_reference(u_char **p, u_char *last);
+static u_char *ngx_mail_xmpp_utf8_encode(u_char *dst, uint32_t code);
+
+
+static struct {
+    ngx_str_t   name;
+    u_char      ch;
+} ngx_mail_xmpp_entities[] = {
+    { ngx_string("lt"), '<' },
+    { ngx_string("gt"), '>' },
+    { ngx_string("amp"), '&' },
+    { ngx_string("apos"), '\'' },
+    { ngx_string("quot"), '"' },
+    { ngx_null_string, 0 }
+};
+
+
+/* Extensible Markup Language 1.0, Char */
+
+ngx_uint_t
+ngx_mail_xmpp_xml_char(uint32_t code)
+{
+    if (code < 0x20) {
+        return code == 0x9 || code == 0xa || code == 0xd;
+    }
+
+    return code <= 0xd7ff
+           || (code >= 0xe000 && code <= 0xfffd)
+           || (code >= 0x10000 && code <= 0x10ffff);
+}
+
+
+/* Extensible Markup Language 1.0, NameStartChar, outside of ASCII */
+
+ngx_uint_t
+ngx_mail_xmpp_xml_name_start(uint32_t code)
+{
+    return (code >= 0xc0 && code <= 0x2ff && code != 0xd7 && code != 0xf7)
+           || (code >= 0x370 && code <= 0x1fff && code != 0x37e)
+           || code == 0x200c || code == 0x200d
+           || (code >= 0x2070 && code <= 0x218f)
+           || (code >= 0x2c00 && code <= 0x2fef)
+           || (code >= 0x3001 && code <= 0xd7ff)
+           || (code >= 0xf900 && code <= 0xfdcf)
+           || (code >= 0xfdf0 && code <= 0xfffd)
+           || (code >= 0x10000 && code <= 0xeffff);
+}
+
+
+/* NameChar */
+
+ngx_uint_t
+ngx_mail_xmpp_xml_name(uint32_t code)
+{
+    return ngx_mail_xmpp_xml_name_start(code)
+           || code == 0xb7
+           || (code >= 0x300 && code <= 0x36f)
+           || code == 0x203f || code == 0x2040;
+}
+
+
+/* RFC 3629, the table in section 4 */
+
+ngx_int_t
+ngx_mail_xmpp_utf8(ngx_mail_xmpp_parser_t *p, u_char ch)
+{
+    if (p->need == 0) {
+
+        p->low = 0x80;
+        p->high = 0xbf;
+
+        if (ch >= 0xc2 && ch <= 0xdf) {
+            p->need = 1;
+            p->code = ch & 0x1f;
+
+        } else if (ch >= 0xe0 && ch <= 0xef) {
+            p->need = 2;
+            p->code = ch & 0x0f;
+
+            if (ch == 0xe0) {
+                p->low = 0xa0;
+
+            } else if (ch == 0xed) {
+                p->high = 0x9f;
+            }
+
+        } else if (ch >= 0xf0 && ch <= 0xf4) {
+            p->need = 3;
+            p->code = ch & 0x07;
+
+            if (ch == 0xf0) {
+                p->low = 0x90;
+
+            } else if (ch == 0xf4) {
+                p->high = 0x8f;
+            }
+
+        } else {
+            return NGX_ERROR;
+        }
+
+        return NGX_AGAIN;
+    }
+
+    if (ch < p->low || ch > p->high) {
+        return NGX_ERROR;
+    }
+
+    p->low = 0x80;
+    p->high = 0xbf;
+
+    p->code = (p->code << 6) | (ch & 0x3f);
+
+    return --p->need ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* returns 0 for a name that is not predefined */
+
+u_char
+ngx_mail_xmpp_entity(u_char *name, size_t len)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; ngx_mail_xmpp_entities[i].name.len; i++) {
+        if (ngx_mail_xmpp_entities[i].name.len == len
+            && ngx_memcmp(ngx_mail_xmpp_entities[i].name.data, name, len) == 0)
+        {
+            break;
+        }
+    }
+
+    return ngx_mail_xmpp_entities[i].ch;
+}
+
+
+size_t
+ngx_mail_xmpp_decode(u_char *dst, ngx_str_t *src)
+{
+    u_char  *p, *d, *last, *end;
+
+    p = src->data;
+    last = src->data + src->len;
+    d = dst;
+
+    while (p < last) {
+
+        if (*p == '&') {
+            d = ngx_mail_xmpp_utf8_encode(d,
+                                          ngx_mail_xmpp_reference(&p, last));
+            continue;
+        }
+
+        if (*p != '<') {
+            *d++ = *p++;
+            continue;
+        }
+
+        /* no other markup than a CDATA section stands in a text */
+
+        p += sizeof("<![CDATA[") - 1;
+
+        end = ngx_strnstr(p, "]]>", last - p);
+        if (end == NULL) {
+            break;
+        }
+
+        d = ngx_movemem(d, p, end - p);
+        p = end + 3;
+    }
+
+    return d - dst;
+}
+
+
+/* a reference that was found to be right before */
+
+static uint32_t
+ngx_mail_xmpp_reference(u_char **p, u_char *last)
+{
+    u_char      *pos, *end;
+    uint32_t     code;
+    ngx_uint_t   base;
+
+    pos = *p + 1;
+
+    end = ngx_strlchr(pos, last, ';');
+    if (end == NULL) {
+        end = last - 1;
+    }
+
+    *p = end + 1;
+
+    if (*pos != '#') {
+        return ngx_mail_xmpp_entity(pos, end - pos);
+    }
+
+    base = 10;
+
+    if (*++pos == 'x') {
+        base = 16;
+        pos++;
+    }
+
+    for (code = 0; pos < end; pos++) {
+        code = code * base + (*pos <= '9' ? *pos - '0'
+                                          : (*pos | 0x20) - 'a' + 10);
+    }
+
+    return code;
+}
+
+
+static u_char *
+ngx_mail_xmpp_utf8_encode(u_char *dst, uint32_t code)
+{
+    if (code < 0x80) {
+        *dst++ = (u_char) code;
+        return dst;
+    }
+
+    if (code < 0x800) {
+        *dst++ = (u_char) (0xc0 | (code >> 6));
+
+    } else {
+
+        if (code < 0x10000) {
+            *dst++ = (u_char) (0xe0 | (code >> 12));
+
+        } else {
+            *dst++ = (u_char) (0xf0 | (code >> 18));
+            *dst++ = (u_char) (0x80 | ((code >> 12) & 0x3f));
+        }
+
+        *dst++ = (u_char) (0x80 | ((code >> 6) & 0x3f));
+    }
+
+    *dst++ = (u_char) (0x80 | (code & 0x3f));
+
+    return dst;
+}
+
+
+uint32_t
+ngx_mail_xmpp_utf8_decode(u_char **p, u_char *last)
+{
+    u_char      ch;
+    uint32_t    code, min;
+    ngx_uint_t  need;
+
+    ch = *(*p)++;
+
+    if (ch < 0x80) {
+        return ch;
+    }
+
+    if (ch >= 0xf0) {
+        code = ch & 0x07;
+        min = 0x10000;
+        need = 3;
+
+    } else if (ch >= 0xe0) {
+        code = ch & 0x0f;
+        min = 0x800;
+        need = 2;
+
+    } else {
+        code = ch & 0x1f;
+        min = 0x80;
+        need = 1;
+    }
+
+    if (ch < 0xc0 || ch > 0xf7) {
+        return NGX_MAIL_XMPP_INVALID;
+    }
+
+    while (need) {
+
+        if (*p == last || (**p & 0xc0) != 0x80) {
+            return NGX_MAIL_XMPP_INVALID;
+        }
+
+        code = (code << 6) | (*(*p)++ & 0x3f);
+        need--;
+    }
+
+    if (code < min || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
+        return NGX_MAIL_XMPP_INVALID;
+    }
+
+    return code;
+}
