@@ -1,0 +1,170 @@
+
+/*
+ * Copyright (C) 2026 nginx-xmpp contributors
+ */
+
+
+#ifndef _NGX_MAIL_XMPP_MODULE_H_INCLUDED_
+#define _NGX_MAIL_XMPP_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_mail.h>
+#include <ngx_mail_xmpp_parse.h>
+#include <ngx_mail_xmpp_write.h>
+
+
+typedef struct {
+    size_t                     client_buffer_size;
+    ngx_uint_t                 auth_methods;
+    ngx_array_t               *domains;      /* array of ngx_str_t */
+} ngx_mail_xmpp_srv_conf_t;
+
+
+typedef enum {
+    ngx_mail_xmpp_starttls = 0,
+    ngx_mail_xmpp_auth,
+    ngx_mail_xmpp_response,
+    ngx_mail_xmpp_abort
+} ngx_mail_xmpp_command_e;
+
+
+typedef enum {
+    ngx_mail_xmpp_sasl_none = 0,
+    ngx_mail_xmpp_sasl_plain,
+    ngx_mail_xmpp_sasl_login_user,
+    ngx_mail_xmpp_sasl_login_passwd,
+    ngx_mail_xmpp_sasl_cram_md5,
+    ngx_mail_xmpp_sasl_external
+} ngx_mail_xmpp_sasl_state_e;
+
+
+/*
+ * The context of a session lives from the accepted connection, or the end of
+ * the TLS handshake on it, till relaying starts.  All of it is in a pool of
+ * its own, which is destroyed then: a session that is being relayed keeps
+ * nothing of the login but s->login.
+ */
+
+typedef struct {
+    ngx_pool_t                *pool;
+    ngx_pool_cleanup_t        *cleanup;
+
+    ngx_mail_xmpp_parser_t    *parser;
+    u_char                    *header_end;   /* in s->buffer */
+
+    ngx_mail_xmpp_out_t        out;          /* to the client */
+    ngx_mail_xmpp_out_t        upstream;     /* to the upstream server */
+
+    /* the stream */
+
+    ngx_str_t                  domain;
+    ngx_str_t                  from;         /* of the client */
+
+    /* the element that is being read */
+
+    ngx_mail_xmpp_command_e    command;
+    ngx_uint_t                 mechanism;    /* index of the one asked for */
+    unsigned                   children:1;
+
+    /* the authentication */
+
+    ngx_mail_xmpp_sasl_state_e sasl;
+    ngx_pool_t                *sasl_pool;
+    ngx_str_t                  secret;       /* what is to be overwritten */
+    ngx_str_t                  authcid;      /* of LOGIN */
+
+    /* the upstream login */
+
+    ngx_uint_t                 upstream_state;
+    ngx_uint_t                 upstream_element;
+    size_t                     upstream_sent;
+    ngx_str_t                  upstream_user;
+    ngx_str_t                  upstream_domain;
+    ngx_str_t                  condition;    /* of a failure or an error */
+    ngx_str_t                  text;         /* of a failure, raw */
+
+    unsigned                   mechanisms:1; /* are being read */
+    unsigned                   plain:1;      /* was offered */
+    unsigned                   stream:1;     /* our header was written */
+    unsigned                   pending:1;    /* an auth request was made */
+} ngx_mail_xmpp_ctx_t;
+
+
+/* ngx_mail_xmpp_handler.c: the client's stream */
+
+void ngx_mail_xmpp_init_session(ngx_mail_session_t *s, ngx_connection_t *c);
+void ngx_mail_xmpp_init_protocol(ngx_event_t *rev);
+void ngx_mail_xmpp_auth_state(ngx_event_t *rev);
+void ngx_mail_xmpp_error_handler(ngx_mail_session_t *s);
+
+/* makes s->out of what was written to ctx->out */
+ngx_int_t ngx_mail_xmpp_set_out(ngx_mail_session_t *s);
+
+ngx_int_t ngx_mail_xmpp_random(ngx_log_t *log, u_char *buf, size_t len);
+
+/* forgets the login and its secrets when relaying starts */
+ngx_int_t ngx_mail_xmpp_release(ngx_mail_session_t *s);
+
+
+/* ngx_mail_xmpp_sasl.c: the mechanisms */
+
+/*
+ * ngx_mail_xmpp_sasl_auth(), _response() and _abort() take a step in the
+ * exchange; "data" is the text of the element, NULL if there was none.
+ *
+ * NGX_DONE      the user and the secret are known, ask the auth server
+ * NGX_OK        a challenge was written
+ * NGX_DECLINED  a failure was written
+ * NGX_ERROR     no memory
+ */
+
+ngx_int_t ngx_mail_xmpp_sasl_auth(ngx_mail_session_t *s, ngx_connection_t *c,
+    ngx_str_t *data);
+ngx_int_t ngx_mail_xmpp_sasl_response(ngx_mail_session_t *s,
+    ngx_connection_t *c, ngx_str_t *data);
+ngx_int_t ngx_mail_xmpp_sasl_abort(ngx_mail_session_t *s,
+    ngx_connection_t *c);
+
+ngx_int_t ngx_mail_xmpp_sasl_failure(ngx_mail_session_t *s,
+    ngx_connection_t *c, char *condition, char *reason);
+ngx_uint_t ngx_mail_xmpp_sasl_mechanism(ngx_str_t *name);
+void ngx_mail_xmpp_sasl_features(ngx_mail_session_t *s, ngx_connection_t *c);
+void ngx_mail_xmpp_sasl_clear(ngx_mail_session_t *s);
+
+/* a condition of RFC 6120, 6.5; anything else becomes "not-authorized" */
+ngx_str_t *ngx_mail_xmpp_sasl_condition(ngx_str_t *name);
+
+
+/* ngx_mail_xmpp_auth.c: the auth_http exchange */
+
+ngx_int_t ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
+    ngx_str_t *headers);
+ngx_int_t ngx_mail_xmpp_auth_response(ngx_mail_session_t *s);
+ngx_int_t ngx_mail_xmpp_auth_error(ngx_mail_session_t *s, ngx_str_t *code,
+    ngx_str_t *text, ngx_str_t *err);
+
+
+/* ngx_mail_xmpp_proxy.c: the stream to the upstream server */
+
+void ngx_mail_xmpp_init_upstream(ngx_mail_session_t *s);
+
+
+/* ngx_mail_xmpp_jid.c: RFC 7622 */
+
+/* NGX_OK or NGX_DECLINED; ASCII letters of a domain are lowercased in place,
+   and a dot at its end is left out */
+
+ngx_int_t ngx_mail_xmpp_jid_local(ngx_str_t *local);
+ngx_int_t ngx_mail_xmpp_jid_domain(ngx_str_t *domain);
+
+/* [ local "@" ] domain [ "/" resource ]; the resource is only cut off */
+ngx_int_t ngx_mail_xmpp_jid_split(ngx_str_t *jid, ngx_str_t *local,
+    ngx_str_t *domain);
+
+
+extern ngx_module_t  ngx_mail_xmpp_module;
+
+
+#endif /* _NGX_MAIL_XMPP_MODULE_H_INCLUDED_ */
