@@ -44,6 +44,7 @@ static ngx_int_t ngx_mail_xmpp_proxy_auth(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s,
     ngx_connection_t *c);
+static void ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s);
 static ngx_int_t ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_uint_t ngx_mail_xmpp_proxy_is(ngx_mail_xmpp_parser_t *p,
@@ -505,6 +506,8 @@ ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s, ngx_connection_t *c)
     b->pos -= len;
     ngx_memcpy(b->pos, ctx->out.start, len);
 
+    ngx_mail_xmpp_proxy_skip_space(s);
+
     if (ngx_mail_xmpp_release(s) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -512,6 +515,52 @@ ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s, ngx_connection_t *c)
     ngx_mail_proxy_relay(s);
 
     return NGX_DONE;
+}
+
+
+/*
+ * White space behind <auth/> belongs to the stream that ends here.  For the
+ * upstream server, it would be the start of the next one, where an XML
+ * declaration may not come after it.
+ */
+
+static void
+ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s)
+{
+    u_char            *p;
+    ssize_t            n;
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
+
+    c = s->connection;
+    b = s->buffer;
+
+    for ( ;; ) {
+
+        for (p = b->pos; p < b->last; p++) {
+            if (*p != ' ' && *p != '\t' && *p != CR && *p != LF) {
+                break;
+            }
+        }
+
+        b->pos = p;
+
+        if (b->pos != b->last || !c->read->ready) {
+            return;
+        }
+
+        b->pos = b->start;
+        b->last = b->start;
+
+        n = c->recv(c, b->last, b->end - b->last);
+
+        if (n <= 0) {
+            /* the end of the connection, if any, is noted in c->read->eof */
+            return;
+        }
+
+        b->last += n;
+    }
 }
 
 
