@@ -20,7 +20,6 @@ static ngx_int_t ngx_mail_xmpp_header(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_header_jid(ngx_mail_session_t *s,
     ngx_connection_t *c);
-static ngx_int_t ngx_mail_xmpp_version(ngx_str_t *version);
 static void ngx_mail_xmpp_write_header(ngx_mail_session_t *s,
     ngx_mail_xmpp_out_t *out);
 static void ngx_mail_xmpp_write_offer(ngx_mail_session_t *s,
@@ -477,7 +476,7 @@ ngx_mail_xmpp_header_jid(ngx_mail_session_t *s, ngx_connection_t *c)
 
 /* RFC 6120, 4.7.5: the numbers may have leading zeros */
 
-static ngx_int_t
+ngx_int_t
 ngx_mail_xmpp_version(ngx_str_t *version)
 {
     u_char     *dot, *last;
@@ -769,11 +768,12 @@ ngx_mail_xmpp_tls(ngx_mail_session_t *s, ngx_connection_t *c)
 static void
 ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
 {
-    ssize_t              n;
-    u_char               ch;
-    ngx_err_t            err;
-    ngx_connection_t    *c;
-    ngx_mail_session_t  *s;
+    u_char                ch;
+    ssize_t               n;
+    ngx_err_t             err;
+    ngx_connection_t     *c;
+    ngx_mail_session_t   *s;
+    ngx_mail_xmpp_ctx_t  *ctx;
 
     c = rev->data;
     s = c->data;
@@ -851,6 +851,11 @@ ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
         ngx_mail_close_connection(c);
         return;
     }
+
+    /* there is no stream till the handshake is done */
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+    ctx->stream = 0;
 
     ngx_mail_starttls_handler(rev);
 }

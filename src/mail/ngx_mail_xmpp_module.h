@@ -102,6 +102,9 @@ void ngx_mail_xmpp_error_handler(ngx_mail_session_t *s);
 /* makes s->out of what was written to ctx->out */
 ngx_int_t ngx_mail_xmpp_set_out(ngx_mail_session_t *s);
 
+/* NGX_OK if the version of a stream is 1.0 or higher */
+ngx_int_t ngx_mail_xmpp_version(ngx_str_t *version);
+
 ngx_int_t ngx_mail_xmpp_random(ngx_log_t *log, u_char *buf, size_t len);
 
 /* forgets the login and its secrets when relaying starts */

@@ -280,6 +280,16 @@ ngx_mail_xmpp_proxy_event(ngx_mail_session_t *s, ngx_connection_t *c)
             return NGX_ERROR;
         }
 
+        /* an older one has no features to wait for */
+
+        if (ngx_mail_xmpp_version(ngx_mail_xmpp_parse_attr(p, "version"))
+            != NGX_OK)
+        {
+            ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                          "upstream does not support XMPP 1.0");
+            return NGX_ERROR;
+        }
+
         ctx->header_end = s->proxy->buffer->pos;
         ctx->upstream_state = ngx_mail_xmpp_up_features;
 
