@@ -13,7 +13,6 @@
 
 static ngx_int_t ngx_mail_xmpp_read(ngx_mail_session_t *s,
     ngx_connection_t *c);
-static void ngx_mail_xmpp_consume(ngx_mail_session_t *s);
 static ngx_int_t ngx_mail_xmpp_event(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_header(ngx_mail_session_t *s,
@@ -239,9 +238,7 @@ ngx_mail_xmpp_read(ngx_mail_session_t *s, ngx_connection_t *c)
 
     b = s->buffer;
 
-    if (ngx_mail_xmpp_parse_idle(ctx->parser)) {
-        ngx_mail_xmpp_consume(s);
-    }
+    ngx_mail_xmpp_parse_compact(ctx->parser, b, ctx->header_end);
 
     if (b->last == b->end) {
         return ngx_mail_xmpp_stream_error(s, c, "policy-violation",
@@ -264,32 +261,6 @@ ngx_mail_xmpp_read(ngx_mail_session_t *s, ngx_connection_t *c)
     b->last += n;
 
     return NGX_OK;
-}
-
-
-/* drops and overwrites what was parsed, but the header of the stream */
-
-static void
-ngx_mail_xmpp_consume(ngx_mail_session_t *s)
-{
-    u_char               *p;
-    ngx_buf_t            *b;
-    ngx_mail_xmpp_ctx_t  *ctx;
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    b = s->buffer;
-
-    if (b->pos == ctx->header_end) {
-        return;
-    }
-
-    p = ngx_movemem(ctx->header_end, b->pos, b->last - b->pos);
-
-    ngx_explicit_memzero(p, b->last - p);
-
-    b->pos = ctx->header_end;
-    b->last = p;
 }
 
 
@@ -670,7 +641,9 @@ ngx_mail_xmpp_command(ngx_mail_session_t *s, ngx_connection_t *c)
         return ngx_mail_xmpp_tls(s, c);
     }
 
-    ngx_mail_xmpp_consume(s);
+    /* there may have been a password in it */
+
+    ngx_mail_xmpp_parse_compact(ctx->parser, s->buffer, ctx->header_end);
 
     if (rc == NGX_DONE) {
         ctx->pending = 1;
@@ -837,7 +810,9 @@ ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
             break;
         }
 
-        if (c->recv(c, &ch, 1) != 1) {
+        /* c->recv() may not know yet that there is something to read */
+
+        if (recv(c->fd, (char *) &ch, 1, 0) != 1) {
             ngx_mail_close_connection(c);
             return;
         }
@@ -901,6 +876,10 @@ ngx_mail_xmpp_stream_error(ngx_mail_session_t *s, ngx_connection_t *c,
 static void
 ngx_mail_xmpp_flush(ngx_mail_session_t *s, ngx_connection_t *c)
 {
+    ngx_mail_xmpp_ctx_t  *ctx;
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
     if (ngx_mail_xmpp_set_out(s) != NGX_OK) {
         ngx_mail_close_connection(c);
         return;
@@ -913,7 +892,10 @@ ngx_mail_xmpp_flush(ngx_mail_session_t *s, ngx_connection_t *c)
 
     /* there may be more elements in the buffer, or in the socket */
 
-    if (!s->quit && (s->buffer->pos != s->buffer->last || c->read->ready)) {
+    if (!s->quit
+        && (s->buffer->pos != s->buffer->last || c->read->ready
+            || ngx_mail_xmpp_parse_pending(ctx->parser)))
+    {
         ngx_post_event(c->read, &ngx_posted_events);
     }
 

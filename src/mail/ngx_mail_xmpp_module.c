@@ -32,7 +32,8 @@ static ngx_mail_handlers_t  ngx_mail_xmpp_handlers = {
     ngx_mail_xmpp_auth_request,
     ngx_mail_xmpp_auth_response,
     ngx_mail_xmpp_auth_error,
-    ngx_mail_xmpp_init_upstream
+    ngx_mail_xmpp_init_upstream,
+    ngx_mail_xmpp_finish
 };
 
 

@@ -154,6 +154,11 @@ ngx_int_t ngx_mail_xmpp_auth_error(ngx_mail_session_t *s, ngx_str_t *code,
 void ngx_mail_xmpp_init_upstream(ngx_mail_session_t *s);
 
 
+/* ngx_mail_xmpp_finish.c: the end of a relayed session */
+
+void ngx_mail_xmpp_finish(ngx_mail_session_t *s);
+
+
 /* ngx_mail_xmpp_jid.c: RFC 7622 */
 
 /* NGX_OK or NGX_DECLINED; ASCII letters of a domain are lowercased in place,

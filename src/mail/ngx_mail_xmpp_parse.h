@@ -92,6 +92,7 @@ typedef struct {
 
     /* the markup that is being read */
 
+    u_char                    *child;     /* of the stream, where it starts */
     u_char                    *markup;
     u_char                    *start;
     u_char                    *colon;
@@ -126,8 +127,7 @@ void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
  * the bytes, and copies nothing: the strings it reports point into the
  * buffer.  Therefore the header of a stream has to stay where it is as long
  * as the stream lasts, and so does a child of the stream till its end was
- * reported.  Between the children, when ngx_mail_xmpp_parse_idle() is true,
- * anything behind the header may be moved.
+ * reported.  Nothing else may be moved than by ngx_mail_xmpp_parse_compact().
  *
  * NGX_OK     there is an event:
  *
@@ -153,9 +153,19 @@ void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
 ngx_int_t ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b);
 
 
-/* true if nothing but a header, or nothing at all, has to stay in place */
+/*
+ * makes room in the buffer: moves what has to stay, and what is not parsed
+ * yet, to "to", which is the end of the header, or the start of the buffer if
+ * there is none yet, and overwrites what is left behind with zeros
+ */
 
-#define ngx_mail_xmpp_parse_idle(p)  ((p)->markup == NULL && (p)->level <= 1)
+void ngx_mail_xmpp_parse_compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b,
+    u_char *to);
+
+
+/* true if there is one more event without any more bytes */
+
+#define ngx_mail_xmpp_parse_pending(p)  ((p)->empty)
 
 
 /*

@@ -47,6 +47,8 @@ static ngx_int_t ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s,
 static void ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s);
 static ngx_int_t ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s,
     ngx_connection_t *c);
+static ngx_int_t ngx_mail_xmpp_proxy_keep(ngx_mail_xmpp_ctx_t *ctx,
+    ngx_str_t *dst, ngx_str_t *src);
 static ngx_uint_t ngx_mail_xmpp_proxy_is(ngx_mail_xmpp_parser_t *p,
     ngx_uint_t ns, char *name);
 
@@ -214,7 +216,6 @@ ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev)
 static ngx_int_t
 ngx_mail_xmpp_proxy_read(ngx_mail_session_t *s, ngx_connection_t *c)
 {
-    size_t                size;
     ssize_t               n;
     ngx_buf_t            *b;
     ngx_mail_xmpp_ctx_t  *ctx;
@@ -223,13 +224,7 @@ ngx_mail_xmpp_proxy_read(ngx_mail_session_t *s, ngx_connection_t *c)
 
     b = s->proxy->buffer;
 
-    if (ngx_mail_xmpp_parse_idle(ctx->parser)) {
-        size = b->last - b->pos;
-        ngx_memmove(ctx->header_end, b->pos, size);
-
-        b->pos = ctx->header_end;
-        b->last = ctx->header_end + size;
-    }
+    ngx_mail_xmpp_parse_compact(ctx->parser, b, ctx->header_end);
 
     if (b->last == b->end) {
         ngx_log_error(NGX_LOG_ERR, c->log, 0,
@@ -393,7 +388,7 @@ ngx_mail_xmpp_proxy_child(ngx_mail_session_t *s, ngx_connection_t *c)
         if (ctx->condition.len == 0
             && !(p->name.len == 4 && ngx_memcmp(p->name.data, "text", 4) == 0))
         {
-            ctx->condition = p->name;
+            return ngx_mail_xmpp_proxy_keep(ctx, &ctx->condition, &p->name);
         }
 
         break;
@@ -432,7 +427,7 @@ ngx_mail_xmpp_proxy_end(ngx_mail_session_t *s, ngx_connection_t *c)
             && ctx->upstream_element == ngx_mail_xmpp_up_failure
             && ngx_mail_xmpp_proxy_is(p, NGX_MAIL_XMPP_NS_SASL, "text"))
         {
-            ctx->text = p->text;
+            return ngx_mail_xmpp_proxy_keep(ctx, &ctx->text, &p->text);
         }
 
         return NGX_OK;
@@ -577,7 +572,7 @@ ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s)
 static ngx_int_t
 ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s, ngx_connection_t *c)
 {
-    ngx_str_t            *condition, text;
+    ngx_str_t            *condition, *text;
     ngx_mail_xmpp_ctx_t  *ctx;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
@@ -587,19 +582,15 @@ ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s, ngx_connection_t *c)
     ngx_log_error(NGX_LOG_INFO, c->log, 0, "upstream refused login: %V",
                   condition);
 
-    ngx_str_null(&text);
+    text = NULL;
 
-    if (ctx->text.len && ngx_mail_proxy_pass_error_message(s)) {
-        text.data = ngx_pnalloc(ctx->pool, ctx->text.len);
-        if (text.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        text.len = ngx_mail_xmpp_decode(text.data, &ctx->text);
+    if (ngx_mail_proxy_pass_error_message(s)) {
+        text = &ctx->text;
+        text->len = ngx_mail_xmpp_decode(text->data, text);
     }
 
     ngx_mail_xmpp_write_clear(&ctx->out);
-    ngx_mail_xmpp_write_failure(&ctx->out, condition, &text);
+    ngx_mail_xmpp_write_failure(&ctx->out, condition, text);
     ngx_mail_xmpp_write_stream_end(&ctx->out);
 
     if (ngx_mail_xmpp_set_out(s) != NGX_OK) {
@@ -609,6 +600,23 @@ ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s, ngx_connection_t *c)
     ngx_mail_proxy_upstream_error(s);
 
     return NGX_DONE;
+}
+
+
+/* what is in the buffer may be moved before the element is complete */
+
+static ngx_int_t
+ngx_mail_xmpp_proxy_keep(ngx_mail_xmpp_ctx_t *ctx, ngx_str_t *dst,
+    ngx_str_t *src)
+{
+    if (src->len == 0) {
+        return NGX_OK;
+    }
+
+    dst->len = src->len;
+    dst->data = ngx_pstrdup(ctx->pool, src);
+
+    return dst->data ? NGX_OK : NGX_ERROR;
 }
 
 

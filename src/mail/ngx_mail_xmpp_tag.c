@@ -9,6 +9,9 @@
 #include <ngx_mail_xmpp_parse.h>
 
 
+#define ngx_mail_xmpp_move(ptr, n)  if (ptr) ptr -= (n)
+
+
 static ngx_int_t ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p,
     ngx_mail_xmpp_attr_t *attr);
 static ngx_mail_xmpp_binding_t *ngx_mail_xmpp_binding(
@@ -230,6 +233,10 @@ ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p)
         p->default_ns = binding ? binding->ns : NGX_MAIL_XMPP_NS_NONE;
     }
 
+    if (p->depth == 1) {
+        p->child = p->markup;
+    }
+
     p->leaf = 1;
     p->markup = NULL;
 
@@ -426,4 +433,66 @@ ngx_mail_xmpp_parse_attr(ngx_mail_xmpp_parser_t *p, char *name)
     }
 
     return NULL;
+}
+
+
+void
+ngx_mail_xmpp_parse_compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b,
+    u_char *to)
+{
+    u_char      *from, *last;
+    size_t       n;
+    ngx_uint_t   i;
+
+    if (p->level > 1) {
+        from = p->child;
+
+    } else {
+        from = p->markup ? p->markup : b->pos;
+    }
+
+    if (from == to) {
+        return;
+    }
+
+    n = from - to;
+    last = ngx_movemem(to, from, b->last - from);
+
+    ngx_explicit_memzero(last, b->last - last);
+
+    b->pos -= n;
+    b->last = last;
+
+    if (p->level <= 1 && p->markup == NULL) {
+        return;
+    }
+
+    /* all what points to a child, or a tag that is not complete */
+
+    ngx_mail_xmpp_move(p->child, n);
+    ngx_mail_xmpp_move(p->markup, n);
+    ngx_mail_xmpp_move(p->start, n);
+    ngx_mail_xmpp_move(p->colon, n);
+    ngx_mail_xmpp_move(p->entity, n);
+    ngx_mail_xmpp_move(p->text_start, n);
+    ngx_mail_xmpp_move(p->code_start, n);
+
+    for (i = 0; i < p->nbindings; i++) {
+        if (p->bindings[i].depth) {
+            ngx_mail_xmpp_move(p->bindings[i].prefix.data, n);
+            ngx_mail_xmpp_move(p->bindings[i].uri.data, n);
+        }
+    }
+
+    for (i = p->level ? 1 : 0;
+         i <= p->level && i < NGX_MAIL_XMPP_MAX_DEPTH;
+         i++)
+    {
+        ngx_mail_xmpp_move(p->elements[i].name.data, n);
+    }
+
+    for (i = 0; i <= p->nattrs && i < NGX_MAIL_XMPP_MAX_ATTRS; i++) {
+        ngx_mail_xmpp_move(p->attrs[i].name.data, n);
+        ngx_mail_xmpp_move(p->attrs[i].value.data, n);
+    }
 }
