@@ -79,7 +79,8 @@ ngx_mail_xmpp_auth_response(ngx_mail_session_t *s)
     login = s->login;
 
     if (login.len == 0) {
-        ngx_log_error(NGX_LOG_ERR, log, 0, "auth http server did not send user");
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "auth http server did not send user");
         return NGX_ERROR;
     }
 

@@ -12,10 +12,14 @@
 #include <ngx_mail_xmpp_module.h>
 
 
-typedef struct {
-    unsigned                   client:1;     /* shut down for writing */
-    unsigned                   upstream:1;
-} ngx_mail_xmpp_finish_ctx_t;
+/* s->mail_state, what was shut down for writing */
+
+#define NGX_MAIL_XMPP_CLIENT_SHUTDOWN    0x01
+#define NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN  0x02
+
+/* reads in a row, then the other connections have their turn */
+
+#define NGX_MAIL_XMPP_FINISH_READS       16
 
 
 static void ngx_mail_xmpp_finish_handler(ngx_event_t *ev);
@@ -35,9 +39,8 @@ static ngx_int_t ngx_mail_xmpp_finish_events(ngx_connection_t *c);
 void
 ngx_mail_xmpp_finish(ngx_mail_session_t *s)
 {
-    ngx_connection_t            *c, *pc;
-    ngx_mail_core_srv_conf_t    *cscf;
-    ngx_mail_xmpp_finish_ctx_t  *ctx;
+    ngx_connection_t          *c, *pc;
+    ngx_mail_core_srv_conf_t  *cscf;
 
     c = s->connection;
     pc = s->proxy->upstream.connection;
@@ -46,13 +49,7 @@ ngx_mail_xmpp_finish(ngx_mail_session_t *s)
                    "xmpp finish, client eof:%d, upstream eof:%d",
                    c->read->eof, pc->read->eof);
 
-    ctx = ngx_pcalloc(c->pool, sizeof(ngx_mail_xmpp_finish_ctx_t));
-    if (ctx == NULL) {
-        ngx_mail_proxy_close_session(s);
-        return;
-    }
-
-    ngx_mail_set_ctx(s, ctx, ngx_mail_xmpp_module);
+    s->mail_state = 0;
 
     c->read->handler = ngx_mail_xmpp_finish_handler;
     c->write->handler = ngx_mail_xmpp_finish_handler;
@@ -74,10 +71,9 @@ ngx_mail_xmpp_finish(ngx_mail_session_t *s)
 static void
 ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
 {
-    ngx_uint_t                   client, upstream;
-    ngx_connection_t            *c, *pc;
-    ngx_mail_session_t          *s;
-    ngx_mail_xmpp_finish_ctx_t  *ctx;
+    ngx_uint_t           client, upstream;
+    ngx_connection_t    *c, *pc;
+    ngx_mail_session_t  *s;
 
     c = ev->data;
     s = c->data;
@@ -91,11 +87,12 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
                       c->close ? "shutdown timeout"
                                : "connection was not closed in time");
 
+        /* it is not waited for a close_notify then */
+        s->connection->timedout = 1;
+
         ngx_mail_proxy_close_session(s);
         return;
     }
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
     c = s->connection;
     pc = s->proxy->upstream.connection;
@@ -118,13 +115,13 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
         return;
     }
 
-    if (client && !ctx->upstream) {
-        ctx->upstream = 1;
+    if (client && !(s->mail_state & NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN)) {
+        s->mail_state |= NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN;
         ngx_mail_xmpp_finish_shutdown(pc);
     }
 
-    if (upstream && !ctx->client) {
-        ctx->client = 1;
+    if (upstream && !(s->mail_state & NGX_MAIL_XMPP_CLIENT_SHUTDOWN)) {
+        s->mail_state |= NGX_MAIL_XMPP_CLIENT_SHUTDOWN;
         ngx_mail_xmpp_finish_shutdown(c);
     }
 
@@ -142,9 +139,10 @@ static ngx_uint_t
 ngx_mail_xmpp_finish_move(ngx_connection_t *src, ngx_connection_t *dst,
     ngx_buf_t *b, ngx_uint_t gone)
 {
-    ssize_t  n;
+    ssize_t     n;
+    ngx_uint_t  reads;
 
-    for ( ;; ) {
+    for (reads = 0; /* void */ ; reads++) {
 
         if (b->pos != b->last && !gone && dst->write->ready) {
             n = dst->send(dst, b->pos, b->last - b->pos);
@@ -169,6 +167,11 @@ ngx_mail_xmpp_finish_move(ngx_connection_t *src, ngx_connection_t *dst,
         }
 
         if (b->last == b->end || !src->read->ready) {
+            return 0;
+        }
+
+        if (reads == NGX_MAIL_XMPP_FINISH_READS) {
+            ngx_post_event(src->read, &ngx_posted_next_events);
             return 0;
         }
 

@@ -15,26 +15,11 @@ static ngx_int_t ngx_mail_xmpp_read(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_event(ngx_mail_session_t *s,
     ngx_connection_t *c);
-static ngx_int_t ngx_mail_xmpp_header(ngx_mail_session_t *s,
-    ngx_connection_t *c);
-static ngx_int_t ngx_mail_xmpp_header_jid(ngx_mail_session_t *s,
-    ngx_connection_t *c);
-static void ngx_mail_xmpp_write_header(ngx_mail_session_t *s,
-    ngx_mail_xmpp_out_t *out);
-static void ngx_mail_xmpp_write_offer(ngx_mail_session_t *s,
-    ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_element(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_command(ngx_mail_session_t *s,
     ngx_connection_t *c);
-static ngx_int_t ngx_mail_xmpp_tls(ngx_mail_session_t *s,
-    ngx_connection_t *c);
-#if (NGX_MAIL_SSL)
-static void ngx_mail_xmpp_starttls_handler(ngx_event_t *rev);
-#endif
-static ngx_int_t ngx_mail_xmpp_stream_error(ngx_mail_session_t *s,
-    ngx_connection_t *c, char *condition, char *reason);
-static void ngx_mail_xmpp_flush(ngx_mail_session_t *s, ngx_connection_t *c);
+static void ngx_mail_xmpp_destroy(ngx_mail_session_t *s);
 static void ngx_mail_xmpp_cleanup(void *data);
 
 
@@ -165,7 +150,8 @@ ngx_mail_xmpp_auth_state(ngx_event_t *rev)
     }
 
     if (s->out.len) {
-        ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "xmpp send handler busy");
+        ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0,
+                       "xmpp send handler busy");
         s->blocked = 1;
 
         if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
@@ -285,7 +271,7 @@ ngx_mail_xmpp_event(ngx_mail_session_t *s, ngx_connection_t *c)
     case ngx_mail_xmpp_stream_start:
         ctx->header_end = s->buffer->pos;
 
-        return ngx_mail_xmpp_header(s, c);
+        return ngx_mail_xmpp_stream_header(s, c);
 
     case ngx_mail_xmpp_element_start:
 
@@ -315,225 +301,6 @@ ngx_mail_xmpp_event(ngx_mail_session_t *s, ngx_connection_t *c)
 
         return NGX_OK;
     }
-}
-
-
-static ngx_int_t
-ngx_mail_xmpp_header(ngx_mail_session_t *s, ngx_connection_t *c)
-{
-    ngx_int_t                rc;
-    ngx_mail_xmpp_ctx_t     *ctx;
-    ngx_mail_xmpp_parser_t  *p;
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    p = ctx->parser;
-
-    if (p->ns != NGX_MAIL_XMPP_NS_STREAM
-        || p->default_ns != NGX_MAIL_XMPP_NS_CLIENT)
-    {
-        return ngx_mail_xmpp_stream_error(s, c, "invalid-namespace",
-                                   "client sent header in wrong namespace");
-    }
-
-    if (p->name.len != sizeof("stream") - 1
-        || ngx_memcmp(p->name.data, "stream", sizeof("stream") - 1) != 0)
-    {
-        return ngx_mail_xmpp_stream_error(s, c, "bad-format",
-                                          "client sent no stream header");
-    }
-
-    rc = ngx_mail_xmpp_header_jid(s, c);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (ngx_mail_xmpp_version(ngx_mail_xmpp_parse_attr(p, "version"))
-        != NGX_OK)
-    {
-        return ngx_mail_xmpp_stream_error(s, c, "unsupported-version",
-                                          "client sent unsupported version");
-    }
-
-    ngx_log_debug2(NGX_LOG_DEBUG_MAIL, c->log, 0,
-                   "xmpp stream to \"%V\" from \"%V\"",
-                   &ctx->domain, &ctx->from);
-
-    ngx_mail_xmpp_write_header(s, &ctx->out);
-    ngx_mail_xmpp_write_offer(s, c);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_mail_xmpp_header_jid(ngx_mail_session_t *s, ngx_connection_t *c)
-{
-    ngx_str_t                 *value, domain, local, jid;
-    ngx_uint_t                 i;
-    ngx_mail_xmpp_ctx_t       *ctx;
-    ngx_mail_xmpp_srv_conf_t  *xscf;
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    value = ngx_mail_xmpp_parse_attr(ctx->parser, "to");
-
-    if (value == NULL) {
-        return ngx_mail_xmpp_stream_error(s, c, "improper-addressing",
-                                          "client sent no domain");
-    }
-
-    domain.data = ngx_pnalloc(ctx->pool, value->len + 1);
-    if (domain.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    domain.len = ngx_mail_xmpp_decode(domain.data, value);
-
-    if (ngx_mail_xmpp_jid_domain(&domain) != NGX_OK) {
-        return ngx_mail_xmpp_stream_error(s, c, "improper-addressing",
-                                          "client sent invalid domain");
-    }
-
-    xscf = ngx_mail_get_module_srv_conf(s, ngx_mail_xmpp_module);
-
-    if (xscf->domains) {
-        value = xscf->domains->elts;
-
-        for (i = 0; i < xscf->domains->nelts; i++) {
-            if (value[i].len == domain.len
-                && ngx_memcmp(value[i].data, domain.data, domain.len) == 0)
-            {
-                break;
-            }
-        }
-
-        if (i == xscf->domains->nelts) {
-            return ngx_mail_xmpp_stream_error(s, c, "host-unknown",
-                                       "client sent domain that is not served");
-        }
-    }
-
-    ctx->domain = domain;
-
-    /* "from" is only sent back, and passed on to the auth server */
-
-    value = ngx_mail_xmpp_parse_attr(ctx->parser, "from");
-
-    if (value == NULL) {
-        return NGX_OK;
-    }
-
-    jid.data = ngx_pnalloc(ctx->pool, value->len + 1);
-    if (jid.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    jid.len = ngx_mail_xmpp_decode(jid.data, value);
-
-    if (ngx_mail_xmpp_jid_split(&jid, &local, &domain) != NGX_OK) {
-        ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                      "client sent invalid address in stream header, ignored");
-        return NGX_OK;
-    }
-
-    ctx->from.data = jid.data;
-    ctx->from.len = domain.data + domain.len - jid.data;
-
-    return NGX_OK;
-}
-
-
-/* RFC 6120, 4.7.5: the numbers may have leading zeros */
-
-ngx_int_t
-ngx_mail_xmpp_version(ngx_str_t *version)
-{
-    u_char     *dot, *last;
-    ngx_int_t   major, minor;
-
-    if (version == NULL) {
-        return NGX_DECLINED;
-    }
-
-    last = version->data + version->len;
-
-    dot = ngx_strlchr(version->data, last, '.');
-    if (dot == NULL) {
-        return NGX_DECLINED;
-    }
-
-    major = ngx_atoi(version->data, dot - version->data);
-    minor = ngx_atoi(dot + 1, last - dot - 1);
-
-    if (major == NGX_ERROR || minor == NGX_ERROR || major < 1) {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_mail_xmpp_write_header(ngx_mail_session_t *s, ngx_mail_xmpp_out_t *out)
-{
-    u_char                random[16], hex[32];
-    ngx_str_t             id, *domain, *from;
-    ngx_mail_xmpp_ctx_t  *ctx;
-
-    if (ngx_mail_xmpp_random(s->connection->log, random, sizeof(random))
-        != NGX_OK)
-    {
-        out->failed = 1;
-        return;
-    }
-
-    id.data = hex;
-    id.len = ngx_hex_dump(hex, random, sizeof(random)) - hex;
-
-    domain = NULL;
-    from = NULL;
-
-    ctx = s->ctx ? ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module) : NULL;
-
-    if (ctx) {
-        domain = &ctx->domain;
-        from = &ctx->from;
-
-        ctx->stream = 1;
-    }
-
-    ngx_mail_xmpp_write_stream(out, &id, domain, from);
-}
-
-
-static void
-ngx_mail_xmpp_write_offer(ngx_mail_session_t *s, ngx_connection_t *c)
-{
-    ngx_mail_xmpp_ctx_t  *ctx;
-#if (NGX_MAIL_SSL)
-    ngx_mail_ssl_conf_t  *sslcf;
-#endif
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    ngx_mail_xmpp_write_features(&ctx->out);
-
-#if (NGX_MAIL_SSL)
-
-    sslcf = ngx_mail_get_module_srv_conf(s, ngx_mail_ssl_module);
-
-    if (c->ssl == NULL && sslcf->starttls != NGX_MAIL_STARTTLS_OFF) {
-        ngx_mail_xmpp_write_starttls(&ctx->out,
-                                 sslcf->starttls == NGX_MAIL_STARTTLS_ONLY);
-    }
-
-#endif
-
-    ngx_mail_xmpp_sasl_features(s, c);
-
-    ngx_mail_xmpp_write_features_end(&ctx->out);
 }
 
 
@@ -597,7 +364,7 @@ ngx_mail_xmpp_element(ngx_mail_session_t *s, ngx_connection_t *c)
             && ngx_memcmp(p->name.data, stanzas[i].data, p->name.len) == 0)
         {
             return ngx_mail_xmpp_stream_error(s, c, "not-authorized",
-                                              "client sent stanza before login");
+                                           "client sent stanza before login");
         }
     }
 
@@ -638,7 +405,7 @@ ngx_mail_xmpp_command(ngx_mail_session_t *s, ngx_connection_t *c)
         break;
 
     default: /* ngx_mail_xmpp_starttls */
-        return ngx_mail_xmpp_tls(s, c);
+        return ngx_mail_xmpp_starttls_command(s, c);
     }
 
     /* there may have been a password in it */
@@ -679,201 +446,7 @@ ngx_mail_xmpp_command(ngx_mail_session_t *s, ngx_connection_t *c)
 }
 
 
-static ngx_int_t
-ngx_mail_xmpp_tls(ngx_mail_session_t *s, ngx_connection_t *c)
-{
-    ngx_mail_xmpp_ctx_t  *ctx;
-#if (NGX_MAIL_SSL)
-    u_char               *p;
-    ngx_buf_t            *b;
-    ngx_mail_ssl_conf_t  *sslcf;
-#endif
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-#if (NGX_MAIL_SSL)
-
-    sslcf = ngx_mail_get_module_srv_conf(s, ngx_mail_ssl_module);
-
-    if (c->ssl == NULL && sslcf->starttls != NGX_MAIL_STARTTLS_OFF
-        && ctx->sasl == ngx_mail_xmpp_sasl_none)
-    {
-        b = s->buffer;
-
-        for (p = b->pos; p < b->last; p++) {
-            if (*p != ' ' && *p != '\t' && *p != CR && *p != LF) {
-                ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                              "client sent plaintext after <starttls/>");
-                ngx_mail_close_connection(c);
-                return NGX_DONE;
-            }
-        }
-
-        b->pos = b->last;
-
-        ngx_mail_xmpp_write_proceed(&ctx->out);
-
-        c->read->handler = ngx_mail_xmpp_starttls_handler;
-
-        return NGX_OK;
-    }
-
-#endif
-
-    ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                  "client sent <starttls/> which was not offered");
-
-    ngx_mail_xmpp_write_tls_failure(&ctx->out);
-    ngx_mail_xmpp_write_stream_end(&ctx->out);
-    s->quit = 1;
-
-    return NGX_OK;
-}
-
-
-#if (NGX_MAIL_SSL)
-
-/*
- * White space may still be on the way to us, it is read one byte at a time
- * as not to take anything of the handshake.
- */
-
-static void
-ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
-{
-    u_char                ch;
-    ssize_t               n;
-    ngx_err_t             err;
-    ngx_connection_t     *c;
-    ngx_mail_session_t   *s;
-    ngx_mail_xmpp_ctx_t  *ctx;
-
-    c = rev->data;
-    s = c->data;
-
-    ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "xmpp starttls handler");
-
-    /* an error can not be told any more: the client waits for a handshake */
-
-    if (c->close || rev->timedout) {
-        ngx_log_error(NGX_LOG_INFO, c->log, rev->timedout ? NGX_ETIMEDOUT : 0,
-                      rev->timedout ? "client timed out" : "shutdown timeout");
-        c->timedout = rev->timedout;
-        ngx_mail_close_connection(c);
-        return;
-    }
-
-    if (s->out.len) {
-        ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "xmpp send handler busy");
-        s->blocked = 1;
-
-        if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-            ngx_mail_close_connection(c);
-        }
-
-        return;
-    }
-
-    s->blocked = 0;
-
-    for ( ;; ) {
-
-        n = recv(c->fd, (char *) &ch, 1, MSG_PEEK);
-
-        err = ngx_socket_errno;
-
-        ngx_log_debug1(NGX_LOG_DEBUG_MAIL, c->log, 0, "recv(): %z", n);
-
-        if (n == -1) {
-
-            if (err == NGX_EAGAIN) {
-                rev->ready = 0;
-
-                if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-                    ngx_mail_close_connection(c);
-                }
-
-                return;
-            }
-
-            ngx_connection_error(c, err, "recv() failed");
-            ngx_mail_close_connection(c);
-            return;
-        }
-
-        if (n == 0) {
-            ngx_mail_close_connection(c);
-            return;
-        }
-
-        if (ch != ' ' && ch != '\t' && ch != CR && ch != LF) {
-            break;
-        }
-
-        /* c->recv() may not know yet that there is something to read */
-
-        if (recv(c->fd, (char *) &ch, 1, 0) != 1) {
-            ngx_mail_close_connection(c);
-            return;
-        }
-    }
-
-    /* a record of the handshake */
-
-    if (ch != 0x16) {
-        ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                      "client sent plaintext after <starttls/>");
-        ngx_mail_close_connection(c);
-        return;
-    }
-
-    /* there is no stream till the handshake is done */
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-    ctx->stream = 0;
-
-    ngx_mail_starttls_handler(rev);
-}
-
-#endif
-
-
-/* always returns NGX_DONE */
-
-static ngx_int_t
-ngx_mail_xmpp_stream_error(ngx_mail_session_t *s, ngx_connection_t *c,
-    char *condition, char *reason)
-{
-    ngx_mail_xmpp_ctx_t  *ctx;
-
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    ngx_log_error(NGX_LOG_INFO, c->log, c->timedout ? NGX_ETIMEDOUT : 0,
-                  "%s: %s", reason, condition);
-
-    if (s->out.len) {
-        /* a client that does not read would not read this either */
-        ngx_mail_close_connection(c);
-        return NGX_DONE;
-    }
-
-    ngx_mail_xmpp_write_clear(&ctx->out);
-
-    if (!ctx->stream) {
-        ngx_mail_xmpp_write_header(s, &ctx->out);
-    }
-
-    ngx_mail_xmpp_write_stream_error(&ctx->out, condition, NULL);
-
-    s->quit = 1;
-
-    ngx_mail_xmpp_flush(s, c);
-
-    return NGX_DONE;
-}
-
-
-static void
+void
 ngx_mail_xmpp_flush(ngx_mail_session_t *s, ngx_connection_t *c)
 {
     ngx_mail_xmpp_ctx_t  *ctx;
@@ -921,91 +494,6 @@ ngx_mail_xmpp_set_out(ngx_mail_session_t *s)
 }
 
 
-/*
- * s->out is a stream error.  It becomes a failure of an authentication that
- * is in progress, and needs a header before it if there was none yet.
- */
-
-void
-ngx_mail_xmpp_error_handler(ngx_mail_session_t *s)
-{
-    ngx_mail_xmpp_ctx_t  *ctx;
-    ngx_mail_xmpp_out_t   out;
-
-    static ngx_str_t  temporary = ngx_string("temporary-auth-failure");
-
-    ngx_memzero(&out, sizeof(ngx_mail_xmpp_out_t));
-    out.pool = s->connection->pool;
-
-    /* there is no context till the session is initialized */
-
-    ctx = s->ctx ? ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module) : NULL;
-
-    if (ctx && ctx->pending) {
-        ngx_mail_xmpp_write_failure(&out, &temporary, NULL);
-        ngx_mail_xmpp_write_stream_end(&out);
-
-    } else {
-
-        if (ctx == NULL || !ctx->stream) {
-            ngx_mail_xmpp_write_header(s, &out);
-        }
-
-        ngx_mail_xmpp_write(&out, s->out.data, s->out.len);
-    }
-
-    if (!out.failed) {
-        s->out.data = out.start;
-        s->out.len = out.last - out.start;
-    }
-}
-
-
-/* cryptographically strong, as these must not be guessed */
-
-ngx_int_t
-ngx_mail_xmpp_random(ngx_log_t *log, u_char *buf, size_t len)
-{
-#if (NGX_OPENSSL)
-
-    if (RAND_bytes(buf, (int) len) == 1) {
-        return NGX_OK;
-    }
-
-    ngx_ssl_error(NGX_LOG_ERR, log, 0, "RAND_bytes() failed");
-
-    return NGX_ERROR;
-
-#else
-
-    ssize_t   n;
-    ngx_fd_t  fd;
-
-    fd = ngx_open_file("/dev/urandom", NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                      ngx_open_file_n " \"/dev/urandom\" failed");
-        return NGX_ERROR;
-    }
-
-    n = ngx_read_fd(fd, buf, len);
-
-    (void) ngx_close_file(fd);
-
-    if (n == (ssize_t) len) {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                  ngx_read_fd_n " \"/dev/urandom\" failed");
-
-    return NGX_ERROR;
-
-#endif
-}
-
-
 ngx_int_t
 ngx_mail_xmpp_release(ngx_mail_session_t *s)
 {
@@ -1014,7 +502,7 @@ ngx_mail_xmpp_release(ngx_mail_session_t *s)
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
-    /* this is all what the log needs for the rest of the session */
+    /* this is all that the log needs for the rest of the session */
 
     login.len = s->login.len;
     login.data = ngx_pstrdup(s->connection->pool, &s->login);
@@ -1024,7 +512,7 @@ ngx_mail_xmpp_release(ngx_mail_session_t *s)
 
     ctx->cleanup->handler = NULL;
 
-    ngx_mail_xmpp_cleanup(s);
+    ngx_mail_xmpp_destroy(s);
 
     s->login = login;
 
@@ -1038,10 +526,8 @@ ngx_mail_xmpp_release(ngx_mail_session_t *s)
 
 
 static void
-ngx_mail_xmpp_cleanup(void *data)
+ngx_mail_xmpp_destroy(ngx_mail_session_t *s)
 {
-    ngx_mail_session_t *s = data;
-
     ngx_mail_xmpp_ctx_t  *ctx;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
@@ -1052,4 +538,20 @@ ngx_mail_xmpp_cleanup(void *data)
     ngx_mail_delete_ctx(s, ngx_mail_xmpp_module);
 
     ngx_destroy_pool(ctx->pool);
+}
+
+
+static void
+ngx_mail_xmpp_cleanup(void *data)
+{
+    ngx_mail_session_t *s = data;
+
+    /* there may be an <auth/> that was never completed */
+
+    if (s->buffer) {
+        ngx_explicit_memzero(s->buffer->start,
+                             s->buffer->last - s->buffer->start);
+    }
+
+    ngx_mail_xmpp_destroy(s);
 }

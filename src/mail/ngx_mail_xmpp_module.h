@@ -92,26 +92,56 @@ typedef struct {
 } ngx_mail_xmpp_ctx_t;
 
 
-/* ngx_mail_xmpp_handler.c: the client's stream */
+#define ngx_mail_xmpp_is_space(ch)                                            \
+    ((ch) == ' ' || (ch) == '\t' || (ch) == CR || (ch) == LF)
+
+
+/* ngx_mail_xmpp_handler.c: the session up to the login */
 
 void ngx_mail_xmpp_init_session(ngx_mail_session_t *s, ngx_connection_t *c);
 void ngx_mail_xmpp_init_protocol(ngx_event_t *rev);
 void ngx_mail_xmpp_auth_state(ngx_event_t *rev);
-void ngx_mail_xmpp_error_handler(ngx_mail_session_t *s);
 
-/* makes s->out of what was written to ctx->out */
+/* makes s->out from what was written to ctx->out */
 ngx_int_t ngx_mail_xmpp_set_out(ngx_mail_session_t *s);
+
+/* sends it, the session may be closed then */
+void ngx_mail_xmpp_flush(ngx_mail_session_t *s, ngx_connection_t *c);
+
+/* forgets the login and its secrets when relaying starts */
+ngx_int_t ngx_mail_xmpp_release(ngx_mail_session_t *s);
+
+
+/* ngx_mail_xmpp_stream.c: the client's stream */
+
+/*
+ * checks the header of the client, and writes ours and the features;
+ * NGX_OK, NGX_DONE if a stream error was sent, NGX_ERROR
+ */
+ngx_int_t ngx_mail_xmpp_stream_header(ngx_mail_session_t *s,
+    ngx_connection_t *c);
+
+/* sends a stream error and ends the session, always returns NGX_DONE */
+ngx_int_t ngx_mail_xmpp_stream_error(ngx_mail_session_t *s,
+    ngx_connection_t *c, char *condition, char *reason);
+
+/* completes an error of nginx itself, see ngx_mail_handlers_t */
+void ngx_mail_xmpp_error_handler(ngx_mail_session_t *s);
 
 /* NGX_OK if the version of a stream is 1.0 or higher */
 ngx_int_t ngx_mail_xmpp_version(ngx_str_t *version);
 
 ngx_int_t ngx_mail_xmpp_random(ngx_log_t *log, u_char *buf, size_t len);
 
-/* forgets the login and its secrets when relaying starts */
-ngx_int_t ngx_mail_xmpp_release(ngx_mail_session_t *s);
+
+/* ngx_mail_xmpp_starttls.c */
+
+/* NGX_OK if an answer was written, NGX_DONE if the connection was closed */
+ngx_int_t ngx_mail_xmpp_starttls_command(ngx_mail_session_t *s,
+    ngx_connection_t *c);
 
 
-/* ngx_mail_xmpp_sasl.c: the mechanisms */
+/* ngx_mail_xmpp_sasl.c: the exchange with the client */
 
 /*
  * ngx_mail_xmpp_sasl_auth(), _response() and _abort() take a step in the
@@ -138,6 +168,24 @@ void ngx_mail_xmpp_sasl_clear(ngx_mail_session_t *s);
 
 /* a condition of RFC 6120, 6.5; anything else becomes "not-authorized" */
 ngx_str_t *ngx_mail_xmpp_sasl_condition(ngx_str_t *name);
+
+
+ngx_int_t ngx_mail_xmpp_sasl_challenge(ngx_mail_session_t *s);
+
+
+/* ngx_mail_xmpp_mechanisms.c: what a message of each mechanism means */
+
+ngx_int_t ngx_mail_xmpp_sasl_plain_step(ngx_mail_session_t *s,
+    ngx_connection_t *c, ngx_str_t *message);
+ngx_int_t ngx_mail_xmpp_sasl_login_step(ngx_mail_session_t *s,
+    ngx_connection_t *c, ngx_str_t *message);
+ngx_int_t ngx_mail_xmpp_sasl_cram_md5_step(ngx_mail_session_t *s,
+    ngx_connection_t *c, ngx_str_t *message);
+ngx_int_t ngx_mail_xmpp_sasl_external_step(ngx_mail_session_t *s,
+    ngx_connection_t *c, ngx_str_t *message);
+
+/* makes a new s->salt for CRAM-MD5 */
+ngx_int_t ngx_mail_xmpp_sasl_salt(ngx_mail_session_t *s);
 
 
 /* ngx_mail_xmpp_auth.c: the auth_http exchange */

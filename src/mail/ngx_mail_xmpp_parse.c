@@ -142,10 +142,7 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
                 break;
             }
 
-            /* the other encodings of XML start with a NUL or a BOM */
-            ngx_mail_xmpp_error(p, ch ? "not-well-formed"
-                                      : "unsupported-encoding");
-            goto failed;
+            goto not_markup;
 
         case sw_content:
 
@@ -249,7 +246,7 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
                 break;
 
             default:
-                goto not_well_formed;
+                goto not_markup;
             }
 
             break;
@@ -663,6 +660,15 @@ start_tag:
     p->brackets = 0;
 
     return ngx_mail_xmpp_start_tag(p);
+
+not_markup:
+
+    /* a NUL at the start, or next to it, is UTF-16 or UTF-32 */
+
+    if (ch == '\0' && !p->begun) {
+        ngx_mail_xmpp_error(p, "unsupported-encoding");
+        goto failed;
+    }
 
 not_well_formed:
 

@@ -144,7 +144,7 @@ void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
  * NGX_AGAIN  all the bytes are read, and there is no event yet.
  *
  * NGX_ERROR  "error" has the condition of a stream error; b->pos is at the
- *            byte in question.
+ *            byte in question, or behind the tag.
  *
  * Attribute values and texts are checked but still raw: these have references
  * and CDATA sections in them till ngx_mail_xmpp_decode() is called.
@@ -210,6 +210,7 @@ ngx_int_t ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p);
 void ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p);
 ngx_int_t ngx_mail_xmpp_error(ngx_mail_xmpp_parser_t *p, char *error);
 u_char ngx_mail_xmpp_entity(u_char *name, size_t len);
+uint32_t ngx_mail_xmpp_reference(u_char **p, u_char *last);
 
 
 #endif /* _NGX_MAIL_XMPP_PARSE_H_INCLUDED_ */

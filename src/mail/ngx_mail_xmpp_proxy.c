@@ -124,6 +124,8 @@ ngx_mail_xmpp_proxy_write_handler(ngx_event_t *wev)
         if (n == size) {
             ngx_mail_xmpp_write_clear(&ctx->upstream);
             ctx->upstream_sent = 0;
+
+            s->connection->log->action = "reading response from upstream";
         }
     }
 
@@ -287,8 +289,6 @@ ngx_mail_xmpp_proxy_event(ngx_mail_session_t *s, ngx_connection_t *c)
 
         ctx->header_end = s->proxy->buffer->pos;
         ctx->upstream_state = ngx_mail_xmpp_up_features;
-
-        c->log->action = "reading features from upstream";
 
         return NGX_OK;
 
@@ -493,7 +493,7 @@ ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s, ngx_connection_t *c)
 
     /*
      * what the upstream server has sent is bound to the prefixes of its own
-     * stream, so the client gets ours, and then all what follows as it is
+     * stream, so the client gets ours, and then all that follows as it is
      */
 
     ngx_mail_xmpp_write_clear(&ctx->out);
@@ -532,7 +532,6 @@ ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s, ngx_connection_t *c)
 static void
 ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s)
 {
-    u_char            *p;
     ssize_t            n;
     ngx_buf_t         *b;
     ngx_connection_t  *c;
@@ -540,31 +539,23 @@ ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s)
     c = s->connection;
     b = s->buffer;
 
-    for ( ;; ) {
-
-        for (p = b->pos; p < b->last; p++) {
-            if (*p != ' ' && *p != '\t' && *p != CR && *p != LF) {
-                break;
-            }
-        }
-
-        b->pos = p;
-
-        if (b->pos != b->last || !c->read->ready) {
-            return;
-        }
+    if (b->pos == b->last && c->read->ready) {
 
         b->pos = b->start;
         b->last = b->start;
 
         n = c->recv(c, b->last, b->end - b->last);
 
-        if (n <= 0) {
-            /* the end of the connection, if any, is noted in c->read->eof */
-            return;
-        }
+        if (n > 0) {
+            b->last += n;
 
-        b->last += n;
+        } else if (n != NGX_AGAIN) {
+            c->read->eof = 1;
+        }
+    }
+
+    while (b->pos < b->last && ngx_mail_xmpp_is_space(*b->pos)) {
+        b->pos++;
     }
 }
 

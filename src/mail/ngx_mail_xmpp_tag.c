@@ -17,6 +17,7 @@ static ngx_int_t ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p,
 static ngx_mail_xmpp_binding_t *ngx_mail_xmpp_binding(
     ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len);
 static ngx_uint_t ngx_mail_xmpp_ns(ngx_str_t *uri);
+static ngx_uint_t ngx_mail_xmpp_same(ngx_str_t *one, ngx_str_t *two);
 
 
 static struct {
@@ -206,11 +207,7 @@ ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p)
                 continue;
             }
 
-            if (bindings[j]->uri.len == bindings[i]->uri.len
-                && ngx_memcmp(bindings[j]->uri.data, bindings[i]->uri.data,
-                               bindings[i]->uri.len)
-                   == 0)
-            {
+            if (ngx_mail_xmpp_same(&bindings[j]->uri, &bindings[i]->uri)) {
                 return ngx_mail_xmpp_error(p, "not-well-formed");
             }
         }
@@ -411,6 +408,36 @@ ngx_mail_xmpp_ns(ngx_str_t *uri)
     }
 
     return NGX_MAIL_XMPP_NS_OTHER;
+}
+
+
+/* compares what two raw values stand for */
+
+static ngx_uint_t
+ngx_mail_xmpp_same(ngx_str_t *one, ngx_str_t *two)
+{
+    u_char    *p, *q, *p_last, *q_last;
+    uint32_t   a, b;
+
+    p = one->data;
+    p_last = one->data + one->len;
+    q = two->data;
+    q_last = two->data + two->len;
+
+    while (p < p_last && q < q_last) {
+
+        a = *p == '&' ? ngx_mail_xmpp_reference(&p, p_last)
+                      : ngx_mail_xmpp_utf8_decode(&p, p_last);
+
+        b = *q == '&' ? ngx_mail_xmpp_reference(&q, q_last)
+                      : ngx_mail_xmpp_utf8_decode(&q, q_last);
+
+        if (a != b) {
+            return 0;
+        }
+    }
+
+    return p == p_last && q == q_last;
 }
 
 

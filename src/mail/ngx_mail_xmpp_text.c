@@ -9,7 +9,6 @@
 #include <ngx_mail_xmpp_parse.h>
 
 
-static uint32_t ngx_mail_xmpp_reference(u_char **p, u_char *last);
 static u_char *ngx_mail_xmpp_utf8_encode(u_char *dst, uint32_t code);
 
 
@@ -186,7 +185,7 @@ ngx_mail_xmpp_decode(u_char *dst, ngx_str_t *src)
 
 /* a reference that was found to be right before */
 
-static uint32_t
+uint32_t
 ngx_mail_xmpp_reference(u_char **p, u_char *last)
 {
     u_char      *pos, *end;

@@ -80,7 +80,8 @@ ngx_mail_xmpp_write_features(ngx_mail_xmpp_out_t *out)
 void
 ngx_mail_xmpp_write_starttls(ngx_mail_xmpp_out_t *out, ngx_uint_t required)
 {
-    ngx_mail_xmpp_puts(out, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'");
+    ngx_mail_xmpp_puts(out, "<starttls "
+                       "xmlns='urn:ietf:params:xml:ns:xmpp-tls'");
     ngx_mail_xmpp_puts(out, required ? "><required/></starttls>" : "/>");
 }
 
@@ -114,14 +115,16 @@ ngx_mail_xmpp_write_features_end(ngx_mail_xmpp_out_t *out)
 void
 ngx_mail_xmpp_write_proceed(ngx_mail_xmpp_out_t *out)
 {
-    ngx_mail_xmpp_puts(out, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    ngx_mail_xmpp_puts(out, "<proceed "
+                       "xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
 }
 
 
 void
 ngx_mail_xmpp_write_tls_failure(ngx_mail_xmpp_out_t *out)
 {
-    ngx_mail_xmpp_puts(out, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    ngx_mail_xmpp_puts(out, "<failure "
+                       "xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
 }
 
 

@@ -61,7 +61,7 @@ void ngx_mail_xmpp_write_auth_plain(ngx_mail_xmpp_out_t *out,
 /* bytes that are XML already */
 void ngx_mail_xmpp_write(ngx_mail_xmpp_out_t *out, u_char *data, size_t len);
 
-/* overwrites all what was written, and starts anew */
+/* overwrites all that was written, and starts anew */
 void ngx_mail_xmpp_write_clear(ngx_mail_xmpp_out_t *out);
 
 
