@@ -59,6 +59,13 @@ ngx_mail_xmpp_init_session(ngx_mail_session_t *s, ngx_connection_t *c)
     ctx->cleanup->handler = ngx_mail_xmpp_cleanup;
     ctx->cleanup->data = s;
 
+    /* with session tickets on their way, an answer would have to wait */
+
+    if (ngx_tcp_nodelay(c) != NGX_OK) {
+        ngx_mail_close_connection(c);
+        return;
+    }
+
     cscf = ngx_mail_get_module_srv_conf(s, ngx_mail_core_module);
 
     ngx_add_timer(c->read, cscf->timeout);

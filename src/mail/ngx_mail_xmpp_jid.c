@@ -141,7 +141,11 @@ ngx_mail_xmpp_jid_domain(ngx_str_t *domain)
                 ascii = 0;
                 code = ngx_mail_xmpp_utf8_decode(&p, last);
 
-                if (!ngx_mail_xmpp_jid_char(code)) {
+                /* other dots separate labels for some, and not for us */
+
+                if (!ngx_mail_xmpp_jid_char(code)
+                    || code == 0x3002 || code == 0xff0e || code == 0xff61)
+                {
                     return NGX_DECLINED;
                 }
 

@@ -723,6 +723,11 @@ ngx_mail_xmpp_character(ngx_mail_xmpp_parser_t *p)
 
         break;
 
+    case sw_declaration:
+    case sw_entity:
+    case sw_entity_name:
+        return ngx_mail_xmpp_error(p, "restricted-xml");
+
     case sw_content:
         if (p->level == 1) {
             return ngx_mail_xmpp_error(p, "bad-format");

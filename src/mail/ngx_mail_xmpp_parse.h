@@ -122,12 +122,15 @@ void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
 
 
 /*
- * ngx_mail_xmpp_parse() reads from b->pos up to the next event, and moves
- * b->pos behind it.  It never reads at or behind b->last, does not change
- * the bytes, and copies nothing: the strings it reports point into the
- * buffer.  Therefore the header of a stream has to stay where it is as long
- * as the stream lasts, and so does a child of the stream till its end was
- * reported.  Nothing else may be moved than by ngx_mail_xmpp_parse_compact().
+ * ngx_mail_xmpp_parse() accepts the subset of XML that RFC 6120, section 11,
+ * leaves to XMPP, and white space before an XML declaration, as it may be
+ * left from the stream before.
+ *
+ * It reads from b->pos up to the next event, and moves b->pos behind it.  It
+ * never reads at or behind b->last, does not change the bytes, and copies
+ * nothing: the strings it reports point into the buffer.  Therefore the header
+ * of a stream has to stay where it is as long as the stream lasts, and so does
+ * a child of the stream till its end was reported.  Nothing else may be moved than by ngx_mail_xmpp_parse_compact().
  *
  * NGX_OK     there is an event:
  *
@@ -178,7 +181,8 @@ ngx_str_t *ngx_mail_xmpp_parse_attr(ngx_mail_xmpp_parser_t *p, char *name);
 
 /*
  * writes the characters of a raw text to a buffer of at least src->len bytes,
- * returns the number of bytes; the buffer may be the text itself
+ * returns the number of bytes; the buffer may be the text itself; white space
+ * is left as it is, line ends included
  */
 
 size_t ngx_mail_xmpp_decode(u_char *dst, ngx_str_t *src);

@@ -539,20 +539,29 @@ ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s)
     c = s->connection;
     b = s->buffer;
 
-    if (b->pos == b->last && c->read->ready) {
-
-        b->pos = b->start;
-        b->last = b->start;
-
-        n = c->recv(c, b->last, b->end - b->last);
-
-        if (n > 0) {
-            b->last += n;
-
-        } else if (n != NGX_AGAIN) {
-            c->read->eof = 1;
-        }
+    while (b->pos < b->last && ngx_mail_xmpp_is_space(*b->pos)) {
+        b->pos++;
     }
+
+    if (b->pos != b->last || !c->read->ready) {
+        return;
+    }
+
+    b->pos = b->start;
+    b->last = b->start;
+
+    n = c->recv(c, b->last, b->end - b->last);
+
+    if (n == NGX_AGAIN) {
+        return;
+    }
+
+    if (n == NGX_ERROR || n == 0) {
+        c->read->eof = 1;
+        return;
+    }
+
+    b->last += n;
 
     while (b->pos < b->last && ngx_mail_xmpp_is_space(*b->pos)) {
         b->pos++;
