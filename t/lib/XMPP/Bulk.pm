@@ -21,9 +21,9 @@ package XMPP::Bulk;
 #   digest($bytes)
 #   settled($c)                 wait till the peer's kernel has all that the
 #                               client has sent
-#   receive($c, $size)          so many bytes, or what came within the timeout
-#   turn($c, $bytes, $size)     send, and receive as a client does that does not
-#                               hurry with its ACKs; returns the seconds it took
+#   receive($c, $size)          so many bytes, or what came in time
+#   turn($c, $bytes, $size)     send, and receive as a client that does not
+#                               hurry with its ACKs; returns the seconds
 
 use strict;
 use warnings;
@@ -87,8 +87,8 @@ sub receive {
 }
 
 
-# XMPP::Client acknowledges at once, which would hide the Nagle algorithm of its
-# peer: this one reads by itself.
+# XMPP::Client acknowledges at once, which would hide the Nagle algorithm of
+# its peer: this one reads by itself.
 sub turn {
     my ($c, $bytes, $size) = @_;
 

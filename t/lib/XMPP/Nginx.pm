@@ -96,8 +96,8 @@ sub new {
 
     Test::More::diag("folder: $self->{dir}") if $ENV{TEST_NGINX_LEAVE};
 
+    # A test that dies has lost its own reference when it comes to END.
     push @all, $self;
-    weaken $all[-1];
 
     return $self;
 }
@@ -192,7 +192,9 @@ sub _configure {
 sub start {
     my ($self, $conf) = @_;
 
-    my @command = ($self->_configure($conf, 'nginx.conf'),
+    # Not even a test that was killed leaves an nginx behind.
+    my @command = (qw(setpriv --pdeathsig TERM --),
+                   $self->_configure($conf, 'nginx.conf'),
                    '-e', "$self->{dir}/error.log");
 
     $self->{pid} = fork // die "fork: $!\n";
@@ -373,7 +375,7 @@ END {
         my $failed = $status || grep { !$_ } Test::More->builder->summary;
 
         $? = $status;
-        $_->_end($failed) for grep { defined } @all;
+        $_->_end($failed) for @all;
     }
 }
 

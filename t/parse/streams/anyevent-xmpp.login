@@ -1,0 +1,2 @@
+<?xml version="1.0"?>
+<stream:stream to="example.test" version="1.0" xml:lang="en" xmlns:stream="http://etherx.jabber.org/streams" xmlns="jabber:client"><auth mechanism="PLAIN" xmlns="urn:ietf:params:xml:ns:xmpp-sasl">AGFsaWNlAGFsaWNlLXBhc3M=</auth>

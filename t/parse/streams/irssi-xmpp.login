@@ -1,0 +1,1 @@
+<stream:stream version="1.0" xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams" to="example.test"><auth mechanism="PLAIN" xmlns="urn:ietf:params:xml:ns:xmpp-sasl" ga:client-uses-full-bind-result="true" xmlns:ga="http://www.google.com/talk/protocol/auth" id="137282473699">AGFsaWNlAGFsaWNlLXBhc3M=</auth>

@@ -1,0 +1,1 @@
+<?xml version="1.0"?><stream:stream to="example.test" xml:lang="en" version="1.0" xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams" from="alice@example.test"><auth mechanism="PLAIN" xmlns="urn:ietf:params:xml:ns:xmpp-sasl">AGFsaWNlAGFsaWNlLXBhc3M=</auth>

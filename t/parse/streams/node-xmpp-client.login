@@ -1,0 +1,1 @@
+<stream:stream xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams" version="1.0" to="example.test"><auth xmlns="urn:ietf:params:xml:ns:xmpp-sasl" mechanism="PLAIN">YWxpY2VAZXhhbXBsZS50ZXN0AGFsaWNlAGFsaWNlLXBhc3M=</auth>

@@ -1,0 +1,1 @@
+<?xml version='1.0'?><stream:stream from='example.test' version='1.0' xml:lang='en' xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client' id='3938ebf6-c221-4c95-b190-de0e6f5a2aa0'><stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features><success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>

@@ -1,0 +1,1 @@
+<?xml version='1.0'?><stream:stream from='example.test' version='1.0' xml:lang='en' xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client' id='accb4726-3d75-47ae-b0f5-8dca90630510'><stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features><success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>

@@ -1,0 +1,1 @@
+<?xml version='1.0'?><stream:stream version='1.0' xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client' to='example.test' from='localhost' xml:lang='en' ><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>YWxpY2VAZXhhbXBsZS50ZXN0AGFsaWNlAGFsaWNlLXBhc3M=</auth>
