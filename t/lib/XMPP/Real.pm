@@ -67,7 +67,9 @@ my %client = (
                     '-j', "$host:$port", '-a', $ca,
                     $way eq 'direct' ? '-e' : '-t');
         },
-        refused => qr/not-authorized/,
+
+        # With the end of the stream right behind it, the reason may get lost.
+        refused => qr/not-authorized|^Error 'AuthSend'/m,
     },
 );
 
