@@ -35,11 +35,7 @@ typedef enum {
     sw_bang,
     sw_cdata_open,
     sw_cdata,
-    sw_entity,
-    sw_entity_name,
-    sw_char_ref,
-    sw_char_dec,
-    sw_char_hex,
+    sw_reference,
     sw_done
 } ngx_mail_xmpp_state_e;
 
@@ -183,7 +179,8 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
             case '&':
                 p->brackets = 0;
                 p->saved = state;
-                state = sw_entity;
+                p->reference = 0;
+                state = sw_reference;
                 break;
 
             case ']':
@@ -431,7 +428,8 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
 
             if (ch == '&') {
                 p->saved = state;
-                state = sw_entity;
+                p->reference = 0;
+                state = sw_reference;
                 break;
             }
 
@@ -558,87 +556,17 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
 
         /* "&" */
 
-        case sw_entity:
-            if (ch == '#') {
-                p->code = 0;
-                p->match = 0;
-                state = sw_char_ref;
-                break;
-            }
+        case sw_reference:
+            rc = ngx_mail_xmpp_read_reference(p, ch, pos);
 
-            if (!ngx_mail_xmpp_is(ch, START)) {
-                goto not_well_formed;
-            }
-
-            p->entity = pos;
-            state = sw_entity_name;
-            break;
-
-        case sw_entity_name:
-            if (ngx_mail_xmpp_is(ch, NAME)) {
-                break;
-            }
-
-            if (ch != ';') {
-                goto not_well_formed;
-            }
-
-            if (p->declaration) {
-                goto not_well_formed;
-            }
-
-            if (ngx_mail_xmpp_entity(p->entity, pos - p->entity) == 0) {
-                ngx_mail_xmpp_error(p, "restricted-xml");
+            if (rc == NGX_ERROR) {
                 goto failed;
             }
 
-            state = p->saved;
-            break;
-
-        /* "&#" */
-
-        case sw_char_ref:
-            if (ch == 'x') {
-                state = sw_char_hex;
-                break;
-            }
-
-            state = sw_char_dec;
-
-            /* fall through */
-
-        case sw_char_dec:
-        case sw_char_hex:
-            if (ch == ';') {
-
-                if (p->match == 0 || p->declaration
-                    || !ngx_mail_xmpp_xml_char(p->code))
-                {
-                    goto not_well_formed;
-                }
-
+            if (rc == NGX_OK) {
                 state = p->saved;
-                break;
             }
 
-            if (ch >= '0' && ch <= '9') {
-                p->code = p->code * (state == sw_char_hex ? 16 : 10)
-                          + (ch - '0');
-
-            } else if (state == sw_char_hex
-                       && (ch | 0x20) >= 'a' && (ch | 0x20) <= 'f')
-            {
-                p->code = p->code * 16 + ((ch | 0x20) - 'a' + 10);
-
-            } else {
-                goto not_well_formed;
-            }
-
-            if (p->code > 0x10ffff) {
-                goto not_well_formed;
-            }
-
-            p->match = 1;
             break;
 
         case sw_done:
@@ -724,9 +652,10 @@ ngx_mail_xmpp_character(ngx_mail_xmpp_parser_t *p)
         break;
 
     case sw_declaration:
-    case sw_entity:
-    case sw_entity_name:
         return ngx_mail_xmpp_error(p, "restricted-xml");
+
+    case sw_reference:
+        return ngx_mail_xmpp_read_reference(p, 0, p->code_start);
 
     case sw_content:
         if (p->level == 1) {

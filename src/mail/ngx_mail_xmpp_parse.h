@@ -102,7 +102,8 @@ typedef struct {
     uint32_t                   code;      /* of a character */
     u_char                    *code_start;
 
-    ngx_uint_t                 saved;     /* the state behind an entity */
+    ngx_uint_t                 reference; /* the state inside of one, */
+    ngx_uint_t                 saved;     /* and the state behind it */
     ngx_uint_t                 match;
 
     u_char                     low;       /* bounds of the next UTF-8 byte */
@@ -130,7 +131,8 @@ void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
  * never reads at or behind b->last, does not change the bytes, and copies
  * nothing: the strings it reports point into the buffer.  Therefore the header
  * of a stream has to stay where it is as long as the stream lasts, and so does
- * a child of the stream till its end was reported.  Nothing else may be moved than by ngx_mail_xmpp_parse_compact().
+ * a child of the stream till its end was reported.  Nothing else may be moved
+ * than by ngx_mail_xmpp_parse_compact().
  *
  * NGX_OK     there is an event:
  *
@@ -208,6 +210,8 @@ ngx_uint_t ngx_mail_xmpp_xml_name(uint32_t code);
 /* the parts of the parser outside of its state machine */
 
 ngx_int_t ngx_mail_xmpp_utf8(ngx_mail_xmpp_parser_t *p, u_char ch);
+ngx_int_t ngx_mail_xmpp_read_reference(ngx_mail_xmpp_parser_t *p, u_char ch,
+    u_char *pos);
 ngx_int_t ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *pos);
 ngx_int_t ngx_mail_xmpp_declaration(ngx_mail_xmpp_parser_t *p);
 ngx_int_t ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p);

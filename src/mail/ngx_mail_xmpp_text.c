@@ -125,6 +125,117 @@ ngx_mail_xmpp_utf8(ngx_mail_xmpp_parser_t *p, u_char ch)
 }
 
 
+/*
+ * takes what comes behind "&"; a character outside of ASCII is passed as a
+ * NUL, there is no place for either of them
+ */
+
+ngx_int_t
+ngx_mail_xmpp_read_reference(ngx_mail_xmpp_parser_t *p, u_char ch,
+    u_char *pos)
+{
+    u_char  c;
+
+    enum {
+        sw_start = 0,
+        sw_name,
+        sw_number,
+        sw_decimal,
+        sw_hexadecimal
+    } state;
+
+    state = p->reference;
+
+    switch (state) {
+
+    case sw_start:
+        if (ch == '#') {
+            p->code = 0;
+            p->match = 0;
+            p->reference = sw_number;
+            return NGX_AGAIN;
+        }
+
+        p->entity = pos;
+        p->reference = sw_name;
+
+        /* fall through */
+
+    case sw_name:
+        c = ch | 0x20;
+
+        if ((c >= 'a' && c <= 'z') || ch == '_' || ch == ':'
+            || (pos > p->entity
+                && ((ch >= '0' && ch <= '9') || ch == '-' || ch == '.')))
+        {
+            return NGX_AGAIN;
+        }
+
+        if (ch == '\0' && p->code_start == pos) {
+            return ngx_mail_xmpp_error(p, "restricted-xml");
+        }
+
+        if (ch != ';' || pos == p->entity || p->declaration) {
+            break;
+        }
+
+        if (ngx_mail_xmpp_entity(p->entity, pos - p->entity) == 0) {
+            return ngx_mail_xmpp_error(p, "restricted-xml");
+        }
+
+        return NGX_OK;
+
+    case sw_number:
+        if (ch == 'x') {
+            p->reference = sw_hexadecimal;
+            return NGX_AGAIN;
+        }
+
+        p->reference = sw_decimal;
+
+        /* fall through */
+
+    case sw_decimal:
+    case sw_hexadecimal:
+
+        if (ch == ';') {
+
+            if (p->match == 0 || p->declaration
+                || !ngx_mail_xmpp_xml_char(p->code))
+            {
+                break;
+            }
+
+            return NGX_OK;
+        }
+
+        c = ch | 0x20;
+
+        if (ch >= '0' && ch <= '9') {
+            c = ch - '0';
+
+        } else if (p->reference == sw_hexadecimal && c >= 'a' && c <= 'f') {
+            c = c - 'a' + 10;
+
+        } else {
+            break;
+        }
+
+        p->code = p->code * (p->reference == sw_hexadecimal ? 16 : 10) + c;
+
+        if (p->code > 0x10ffff) {
+            break;
+        }
+
+        p->match = 1;
+
+        return NGX_AGAIN;
+    }
+
+    return ngx_mail_xmpp_error(p, "not-well-formed");
+}
+
+
 /* returns 0 for a name that is not predefined */
 
 u_char
