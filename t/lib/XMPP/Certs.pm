@@ -6,11 +6,11 @@ package XMPP::Certs;
 #   $certs->ca;                 # path of ca.crt
 #   $certs->server;             # (server.crt, server.key): example.test and
 #                               # *.example.test; nginx.conf names them so
-#   $certs->client('alice', ca => 0, days => -1);
+#   $certs->client('alice', ca => 0, days => 0);
 #                               # (alice.crt, alice.key), subject CN=alice and
 #                               # the XMPP address alice@example.test;
 #                               # ca => 0: signed by a CA nobody knows;
-#                               # days => -1: expired
+#                               # days => 0: expired, a second later
 
 use strict;
 use warnings;
