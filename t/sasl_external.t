@@ -56,10 +56,10 @@ sub cert {
 
 my $alice = cert('alice');
 my $old = cert('old', days => 0);
+my $stranger = cert('stranger-user', ca => 0);
 
 # Its end is the second in which it was made; OpenSSL makes none of the past.
 sleep 2;
-my $stranger = cert('stranger-user', ca => 0);
 
 
 # Logins.
