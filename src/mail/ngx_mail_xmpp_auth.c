@@ -11,7 +11,31 @@
 #include <ngx_mail_xmpp_module.h>
 
 
-static void ngx_mail_xmpp_auth_escape(u_char **p, ngx_str_t *value);
+static ngx_int_t ngx_mail_xmpp_auth_location(ngx_mail_session_t *s,
+    ngx_str_t *value);
+static void ngx_mail_xmpp_auth_stream_error(ngx_mail_session_t *s,
+    ngx_str_t *code, ngx_str_t *text);
+static u_char *ngx_mail_xmpp_auth_line(u_char *p, char *name,
+    ngx_str_t *value);
+
+
+void
+ngx_mail_xmpp_auth_init(ngx_mail_session_t *s, ngx_connection_t *c)
+{
+    ngx_mail_xmpp_ctx_t  *ctx;
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    ctx->pending = 1;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    s->login_attempt++;
+
+    ngx_mail_auth_http_init(s);
+}
 
 
 ngx_int_t
@@ -20,13 +44,33 @@ ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
 {
     u_char               *p;
     size_t                len;
+    ngx_str_t             stream, names;
     ngx_mail_xmpp_ctx_t  *ctx;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
+    ngx_str_null(&ctx->location);
+    ngx_str_null(&names);
+
+#if (NGX_MAIL_SSL)
+
+    if (ngx_mail_xmpp_certificate_names(s, pool, &names) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+#endif
+
+    if (ctx->server) {
+        ngx_str_set(&stream, "s2s");
+
+    } else {
+        ngx_str_set(&stream, "c2s");
+    }
+
     len = sizeof("Auth-XMPP-Domain: " CRLF) - 1 + 3 * ctx->domain.len
           + sizeof("Auth-XMPP-From: " CRLF) - 1 + 3 * ctx->from.len
-          + sizeof("Auth-XMPP-Stream: c2s" CRLF) - 1;
+          + sizeof("Auth-XMPP-Stream: " CRLF) - 1 + stream.len
+          + sizeof("Auth-SSL-XMPP-Addr: " CRLF) - 1 + names.len;
 
     p = ngx_pnalloc(pool, len);
     if (p == NULL) {
@@ -35,16 +79,17 @@ ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
 
     headers->data = p;
 
-    p = ngx_cpymem(p, "Auth-XMPP-Domain: ", sizeof("Auth-XMPP-Domain: ") - 1);
-    ngx_mail_xmpp_auth_escape(&p, &ctx->domain);
+    p = ngx_mail_xmpp_auth_line(p, "Auth-XMPP-Domain: ", &ctx->domain);
+    p = ngx_mail_xmpp_auth_line(p, "Auth-XMPP-From: ", &ctx->from);
+    p = ngx_mail_xmpp_auth_line(p, "Auth-XMPP-Stream: ", &stream);
 
-    if (ctx->from.len) {
-        p = ngx_cpymem(p, "Auth-XMPP-From: ", sizeof("Auth-XMPP-From: ") - 1);
-        ngx_mail_xmpp_auth_escape(&p, &ctx->from);
+    if (names.len) {
+        p = ngx_cpymem(p, "Auth-SSL-XMPP-Addr: ",
+                       sizeof("Auth-SSL-XMPP-Addr: ") - 1);
+        p = ngx_cpymem(p, names.data, names.len);
+        *p++ = CR;
+        *p++ = LF;
     }
-
-    p = ngx_cpymem(p, "Auth-XMPP-Stream: c2s" CRLF,
-                   sizeof("Auth-XMPP-Stream: c2s" CRLF) - 1);
 
     headers->len = p - headers->data;
 
@@ -52,14 +97,63 @@ ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
 }
 
 
-static void
-ngx_mail_xmpp_auth_escape(u_char **p, ngx_str_t *value)
+static u_char *
+ngx_mail_xmpp_auth_line(u_char *p, char *name, ngx_str_t *value)
 {
-    *p = (u_char *) ngx_escape_uri(*p, value->data, value->len,
-                                   NGX_ESCAPE_MAIL_AUTH);
+    if (value->len == 0) {
+        return p;
+    }
 
-    *(*p)++ = CR;
-    *(*p)++ = LF;
+    p = ngx_cpymem(p, name, ngx_strlen(name));
+    p = (u_char *) ngx_escape_uri(p, value->data, value->len,
+                                  NGX_ESCAPE_MAIL_AUTH);
+    *p++ = CR;
+    *p++ = LF;
+
+    return p;
+}
+
+
+ngx_int_t
+ngx_mail_xmpp_auth_header(ngx_mail_session_t *s, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    if (name->len == sizeof("Auth-XMPP-Location") - 1
+        && ngx_strncasecmp(name->data, (u_char *) "Auth-XMPP-Location",
+                           name->len)
+           == 0)
+    {
+        return ngx_mail_xmpp_auth_location(s, value);
+    }
+
+    return NGX_OK;
+}
+
+
+/* RFC 6120, 4.9.3.19: a name or an address, and a port */
+
+static ngx_int_t
+ngx_mail_xmpp_auth_location(ngx_mail_session_t *s, ngx_str_t *value)
+{
+    size_t                i;
+    ngx_mail_xmpp_ctx_t  *ctx;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] <= ' ' || value->data[i] == 0x7f) {
+            ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+                          "auth http server sent invalid location");
+            return NGX_OK;
+        }
+    }
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    /* the response is gone when the error is written */
+
+    ctx->location.len = value->len;
+    ctx->location.data = ngx_pstrdup(ctx->pool, value);
+
+    return ctx->location.data ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -74,6 +168,12 @@ ngx_mail_xmpp_auth_response(ngx_mail_session_t *s)
     ngx_mail_xmpp_ctx_t  *ctx;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    if (ctx->pass) {
+        /* there is no login, whatever the auth server has sent */
+        ngx_mail_xmpp_sasl_clear(s);
+        return NGX_OK;
+    }
 
     log = s->connection->log;
     login = s->login;
@@ -140,11 +240,17 @@ ngx_mail_xmpp_auth_error(ngx_mail_session_t *s, ngx_str_t *code,
     ngx_mail_xmpp_sasl_clear(s);
 
     ngx_mail_xmpp_write_clear(&ctx->out);
-    ngx_mail_xmpp_write_failure(&ctx->out, ngx_mail_xmpp_sasl_condition(code),
-                                text);
 
-    if (s->quit) {
-        ngx_mail_xmpp_write_stream_end(&ctx->out);
+    if (ctx->pass) {
+        ngx_mail_xmpp_auth_stream_error(s, code, text);
+
+    } else {
+        ngx_mail_xmpp_write_failure(&ctx->out,
+                                    ngx_mail_xmpp_sasl_condition(code), text);
+
+        if (s->quit) {
+            ngx_mail_xmpp_write_stream_end(&ctx->out);
+        }
     }
 
     if (ctx->out.failed) {
@@ -161,4 +267,38 @@ ngx_mail_xmpp_auth_error(ngx_mail_session_t *s, ngx_str_t *code,
     }
 
     return NGX_OK;
+}
+
+
+/* nothing can follow a stream error */
+
+static void
+ngx_mail_xmpp_auth_stream_error(ngx_mail_session_t *s, ngx_str_t *code,
+    ngx_str_t *text)
+{
+    char                 *condition;
+    ngx_str_t            *location;
+    ngx_mail_xmpp_ctx_t  *ctx;
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    s->quit = 1;
+
+    condition = ngx_mail_xmpp_stream_condition(code);
+    location = NULL;
+
+    if (ngx_strcmp(condition, "see-other-host") == 0) {
+
+        if (ctx->location.len) {
+            location = &ctx->location;
+
+        } else {
+            ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+                          "auth http server did not send location");
+            condition = "not-authorized";
+        }
+    }
+
+    ngx_mail_xmpp_write_header(s, &ctx->out);
+    ngx_mail_xmpp_write_stream_error(&ctx->out, condition, location, text);
 }

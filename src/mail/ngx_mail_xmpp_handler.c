@@ -119,6 +119,9 @@ ngx_mail_xmpp_init_protocol(ngx_event_t *rev)
     ctx->header_end = s->buffer->start;
     ctx->stream = 0;
 
+    /* an error needs a header too, till it is known what the client sent */
+    ctx->server = (ngx_mail_xmpp_streams(s, c) == NGX_MAIL_XMPP_SERVER);
+
     ngx_str_null(&ctx->domain);
     ngx_str_null(&ctx->from);
 
@@ -352,6 +355,10 @@ ngx_mail_xmpp_element(ngx_mail_session_t *s, ngx_connection_t *c)
             && ngx_memcmp(p->name.data, commands[i].name.data, p->name.len)
                == 0)
         {
+            if (ctx->server && commands[i].command != ngx_mail_xmpp_starttls) {
+                break;
+            }
+
             ctx->command = commands[i].command;
             ctx->children = 0;
 
@@ -362,6 +369,13 @@ ngx_mail_xmpp_element(ngx_mail_session_t *s, ngx_connection_t *c)
 
             return NGX_OK;
         }
+    }
+
+    /* all that a server may do here */
+
+    if (ctx->server) {
+        return ngx_mail_xmpp_stream_error(s, c, "policy-violation",
+                                          "connection is not encrypted");
     }
 
     for (i = 0; stanzas[i].len; i++) {
@@ -420,15 +434,7 @@ ngx_mail_xmpp_command(ngx_mail_session_t *s, ngx_connection_t *c)
     ngx_mail_xmpp_parse_compact(ctx->parser, s->buffer, ctx->header_end);
 
     if (rc == NGX_DONE) {
-        ctx->pending = 1;
-
-        if (c->read->timer_set) {
-            ngx_del_timer(c->read);
-        }
-
-        s->login_attempt++;
-
-        ngx_mail_auth_http_init(s);
+        ngx_mail_xmpp_auth_init(s, c);
 
         return NGX_DONE;
     }
@@ -442,7 +448,7 @@ ngx_mail_xmpp_command(ngx_mail_session_t *s, ngx_connection_t *c)
                           "client sent too many invalid commands");
 
             ngx_mail_xmpp_write_stream_error(&ctx->out, "policy-violation",
-                                             NULL);
+                                             NULL, NULL);
             s->quit = 1;
         }
 
@@ -538,6 +544,12 @@ ngx_mail_xmpp_destroy(ngx_mail_session_t *s)
     ngx_mail_xmpp_ctx_t  *ctx;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    /* the client may be gone while the upstream server waits for it */
+
+    if (ctx->offered) {
+        ngx_close_connection(s->proxy->upstream.connection);
+    }
 
     ngx_mail_xmpp_sasl_clear(s);
     ngx_mail_xmpp_write_clear(&ctx->upstream);

@@ -14,6 +14,8 @@
 static void *ngx_mail_xmpp_create_srv_conf(ngx_conf_t *cf);
 static char *ngx_mail_xmpp_merge_srv_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_mail_xmpp_alpn(ngx_conf_t *cf,
+    ngx_mail_core_srv_conf_t *cscf, ngx_uint_t streams);
 static char *ngx_mail_xmpp_domain(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -23,6 +25,15 @@ static ngx_conf_bitmask_t  ngx_mail_xmpp_auth_methods[] = {
     { ngx_string("login"), NGX_MAIL_AUTH_LOGIN_ENABLED },
     { ngx_string("cram-md5"), NGX_MAIL_AUTH_CRAM_MD5_ENABLED },
     { ngx_string("external"), NGX_MAIL_AUTH_EXTERNAL_ENABLED },
+    { ngx_string("none"), NGX_MAIL_AUTH_NONE_ENABLED },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_mail_xmpp_stream_types[] = {
+    { ngx_string("client"), NGX_MAIL_XMPP_CLIENT },
+    { ngx_string("server"), NGX_MAIL_XMPP_SERVER },
+    { ngx_string("any"), NGX_MAIL_XMPP_ANY },
     { ngx_null_string, 0 }
 };
 
@@ -30,6 +41,7 @@ static ngx_conf_bitmask_t  ngx_mail_xmpp_auth_methods[] = {
 static ngx_mail_handlers_t  ngx_mail_xmpp_handlers = {
     ngx_mail_xmpp_error_handler,
     ngx_mail_xmpp_auth_request,
+    ngx_mail_xmpp_auth_header,
     ngx_mail_xmpp_auth_response,
     ngx_mail_xmpp_auth_error,
     ngx_mail_xmpp_init_upstream,
@@ -83,6 +95,13 @@ static ngx_command_t  ngx_mail_xmpp_commands[] = {
       NGX_MAIL_SRV_CONF_OFFSET,
       offsetof(ngx_mail_xmpp_srv_conf_t, auth_methods),
       &ngx_mail_xmpp_auth_methods },
+
+    { ngx_string("xmpp_stream"),
+      NGX_MAIL_MAIN_CONF|NGX_MAIL_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_MAIL_SRV_CONF_OFFSET,
+      offsetof(ngx_mail_xmpp_srv_conf_t, streams),
+      &ngx_mail_xmpp_stream_types },
 
     { ngx_string("xmpp_domain"),
       NGX_MAIL_MAIN_CONF|NGX_MAIL_SRV_CONF|NGX_CONF_1MORE,
@@ -140,6 +159,7 @@ ngx_mail_xmpp_create_srv_conf(ngx_conf_t *cf)
      */
 
     xscf->client_buffer_size = NGX_CONF_UNSET_SIZE;
+    xscf->streams = NGX_CONF_UNSET_UINT;
 
     return xscf;
 }
@@ -151,6 +171,8 @@ ngx_mail_xmpp_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_mail_xmpp_srv_conf_t *prev = parent;
     ngx_mail_xmpp_srv_conf_t *conf = child;
 
+    ngx_mail_core_srv_conf_t  *cscf;
+
     ngx_conf_merge_size_value(conf->client_buffer_size,
                               prev->client_buffer_size,
                               (size_t) ngx_pagesize);
@@ -160,9 +182,61 @@ ngx_mail_xmpp_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
                               (NGX_CONF_BITMASK_SET
                                |NGX_MAIL_AUTH_PLAIN_ENABLED));
 
+    cscf = ngx_mail_conf_get_module_srv_conf(cf, ngx_mail_core_module);
+
+    /* either nginx or the upstream server speaks SASL with the client */
+
+    if ((conf->auth_methods & NGX_MAIL_AUTH_NONE_ENABLED)
+        && (conf->auth_methods
+            & ~(NGX_CONF_BITMASK_SET|NGX_MAIL_AUTH_NONE_ENABLED)))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"none\" can not be combined with other methods "
+                      "in \"xmpp_auth\" for server in %s:%ui",
+                      cscf->file_name, cscf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_merge_uint_value(conf->streams, prev->streams,
+                              NGX_MAIL_XMPP_CLIENT);
+
     if (conf->domains == NULL) {
         conf->domains = prev->domains;
     }
+
+    return ngx_mail_xmpp_alpn(cf, cscf, conf->streams);
+}
+
+
+/* the protocol of a server depends on the streams that it accepts */
+
+static char *
+ngx_mail_xmpp_alpn(ngx_conf_t *cf, ngx_mail_core_srv_conf_t *cscf,
+    ngx_uint_t streams)
+{
+    ngx_mail_protocol_t  *protocol;
+
+    if (cscf->protocol != &ngx_mail_xmpp_protocol
+        || streams == NGX_MAIL_XMPP_CLIENT)
+    {
+        return NGX_CONF_OK;
+    }
+
+    protocol = ngx_palloc(cf->pool, sizeof(ngx_mail_protocol_t));
+    if (protocol == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *protocol = ngx_mail_xmpp_protocol;
+
+    if (streams == NGX_MAIL_XMPP_SERVER) {
+        ngx_str_set(&protocol->alpn, "\x0bxmpp-server");
+
+    } else {
+        ngx_str_set(&protocol->alpn, "\x0bxmpp-client\x0bxmpp-server");
+    }
+
+    cscf->protocol = protocol;
 
     return NGX_CONF_OK;
 }

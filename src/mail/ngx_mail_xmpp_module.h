@@ -15,9 +15,17 @@
 #include <ngx_mail_xmpp_write.h>
 
 
+/* the streams that a server accepts */
+
+#define NGX_MAIL_XMPP_CLIENT  0x01
+#define NGX_MAIL_XMPP_SERVER  0x02
+#define NGX_MAIL_XMPP_ANY     (NGX_MAIL_XMPP_CLIENT|NGX_MAIL_XMPP_SERVER)
+
+
 typedef struct {
     size_t                     client_buffer_size;
     ngx_uint_t                 auth_methods;
+    ngx_uint_t                 streams;
     ngx_array_t               *domains;      /* array of ngx_str_t */
 } ngx_mail_xmpp_srv_conf_t;
 
@@ -61,6 +69,7 @@ typedef struct {
 
     ngx_str_t                  domain;
     ngx_str_t                  from;         /* of the client */
+    ngx_str_t                  location;     /* of "see-other-host" */
 
     /* the element that is being read */
 
@@ -85,10 +94,22 @@ typedef struct {
     ngx_str_t                  condition;    /* of a failure or an error */
     ngx_str_t                  text;         /* of a failure, raw */
 
+    /* STARTTLS for a stream that is passed on */
+
+    ngx_mail_xmpp_parser_t    *upstream_parser;
+    u_char                    *features;     /* where its content starts */
+    ngx_str_t                  features_name;
+
     unsigned                   mechanisms:1; /* are being read */
     unsigned                   plain:1;      /* was offered */
-    unsigned                   stream:1;     /* our header was written */
+    unsigned                   stream:1;     /* a header was sent */
+    unsigned                   server:1;     /* the client is a server */
+    unsigned                   version:1;    /* of the client is 1.0 */
+    unsigned                   pass:1;       /* the stream is passed on */
     unsigned                   pending:1;    /* an auth request was made */
+    unsigned                   starttls:1;   /* is in the features already */
+    unsigned                   features_empty:1;
+    unsigned                   offered:1;    /* the upstream server waits */
 } ngx_mail_xmpp_ctx_t;
 
 
@@ -121,9 +142,28 @@ ngx_int_t ngx_mail_xmpp_release(ngx_mail_session_t *s);
 ngx_int_t ngx_mail_xmpp_stream_header(ngx_mail_session_t *s,
     ngx_connection_t *c);
 
+/*
+ * the parts of it: an address is decoded and checked; NGX_OK, NGX_DECLINED if
+ * it is invalid, NGX_DONE if a stream error was sent, NGX_ERROR
+ */
+ngx_int_t ngx_mail_xmpp_stream_to(ngx_mail_session_t *s,
+    ngx_connection_t *c);
+ngx_int_t ngx_mail_xmpp_stream_from(ngx_mail_session_t *s,
+    ngx_connection_t *c, ngx_str_t *local);
+
+/* the streams that may be used here: NGX_MAIL_XMPP_CLIENT, ... */
+ngx_uint_t ngx_mail_xmpp_streams(ngx_mail_session_t *s, ngx_connection_t *c);
+
 /* sends a stream error and ends the session, always returns NGX_DONE */
 ngx_int_t ngx_mail_xmpp_stream_error(ngx_mail_session_t *s,
     ngx_connection_t *c, char *condition, char *reason);
+
+/* a condition of RFC 6120, 4.9.3; anything else becomes "not-authorized" */
+char *ngx_mail_xmpp_stream_condition(ngx_str_t *name);
+
+/* writes our header */
+void ngx_mail_xmpp_write_header(ngx_mail_session_t *s,
+    ngx_mail_xmpp_out_t *out);
 
 /* completes an error of nginx itself, see ngx_mail_handlers_t */
 void ngx_mail_xmpp_error_handler(ngx_mail_session_t *s);
@@ -132,6 +172,13 @@ void ngx_mail_xmpp_error_handler(ngx_mail_session_t *s);
 ngx_int_t ngx_mail_xmpp_version(ngx_str_t *version);
 
 ngx_int_t ngx_mail_xmpp_random(ngx_log_t *log, u_char *buf, size_t len);
+
+
+/* ngx_mail_xmpp_server.c: the header of another server */
+
+/* NGX_OK, NGX_DONE if a stream error was sent, NGX_ERROR */
+ngx_int_t ngx_mail_xmpp_server_header(ngx_mail_session_t *s,
+    ngx_connection_t *c);
 
 
 /* ngx_mail_xmpp_starttls.c */
@@ -190,16 +237,64 @@ ngx_int_t ngx_mail_xmpp_sasl_salt(ngx_mail_session_t *s);
 
 /* ngx_mail_xmpp_auth.c: the auth_http exchange */
 
+void ngx_mail_xmpp_auth_init(ngx_mail_session_t *s, ngx_connection_t *c);
 ngx_int_t ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
     ngx_str_t *headers);
+ngx_int_t ngx_mail_xmpp_auth_header(ngx_mail_session_t *s, ngx_str_t *name,
+    ngx_str_t *value);
 ngx_int_t ngx_mail_xmpp_auth_response(ngx_mail_session_t *s);
 ngx_int_t ngx_mail_xmpp_auth_error(ngx_mail_session_t *s, ngx_str_t *code,
     ngx_str_t *text, ngx_str_t *err);
 
 
+/* ngx_mail_xmpp_certificate.c */
+
+#if (NGX_MAIL_SSL)
+
+/* the names in the certificate of the client, as a value of a header */
+ngx_int_t ngx_mail_xmpp_certificate_names(ngx_mail_session_t *s,
+    ngx_pool_t *pool, ngx_str_t *names);
+
+#endif
+
+
 /* ngx_mail_xmpp_proxy.c: the stream to the upstream server */
 
 void ngx_mail_xmpp_init_upstream(ngx_mail_session_t *s);
+
+/* sends what was written to ctx->upstream */
+void ngx_mail_xmpp_proxy_write_handler(ngx_event_t *wev);
+
+/* NGX_OK if there may be something to read, NGX_DONE */
+ngx_int_t ngx_mail_xmpp_proxy_check(ngx_event_t *rev);
+
+/* reads to s->proxy->buffer; NGX_OK, NGX_AGAIN, NGX_ERROR */
+ngx_int_t ngx_mail_xmpp_proxy_recv(ngx_mail_session_t *s,
+    ngx_connection_t *c);
+
+ngx_uint_t ngx_mail_xmpp_proxy_is(ngx_mail_xmpp_parser_t *p, ngx_uint_t ns,
+    char *name);
+
+
+/* ngx_mail_xmpp_pass.c: streams that are passed on as they are */
+
+/* true if the client's stream is one of them, now */
+ngx_uint_t ngx_mail_xmpp_pass(ngx_mail_session_t *s, ngx_connection_t *c);
+
+void ngx_mail_xmpp_pass_init_upstream(ngx_mail_session_t *s);
+void ngx_mail_xmpp_pass_relay(ngx_mail_session_t *s);
+
+
+/* ngx_mail_xmpp_offer.c: STARTTLS is offered on such a stream */
+
+#if (NGX_MAIL_SSL)
+
+/* true if that is to be done */
+ngx_uint_t ngx_mail_xmpp_offer(ngx_mail_session_t *s, ngx_connection_t *c);
+
+void ngx_mail_xmpp_offer_read_handler(ngx_event_t *rev);
+
+#endif
 
 
 /* ngx_mail_xmpp_finish.c: the end of a relayed session */

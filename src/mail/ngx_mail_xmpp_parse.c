@@ -233,6 +233,9 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
                     goto failed;
                 }
 
+                /* it belongs to the header behind it */
+                p->child = p->markup;
+
                 p->begun = 1;
                 p->start = pos + 1;
                 state = sw_declaration;

@@ -92,7 +92,8 @@ typedef struct {
 
     /* the markup that is being read */
 
-    u_char                    *child;     /* of the stream, where it starts */
+    u_char                    *child;     /* of the stream, where it starts;
+                                             or its declaration */
     u_char                    *markup;
     u_char                    *start;
     u_char                    *colon;
@@ -130,9 +131,9 @@ void ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p);
  * It reads from b->pos up to the next event, and moves b->pos behind it.  It
  * never reads at or behind b->last, does not change the bytes, and copies
  * nothing: the strings it reports point into the buffer.  Therefore the header
- * of a stream has to stay where it is as long as the stream lasts, and so does
- * a child of the stream till its end was reported.  Nothing else may be moved
- * than by ngx_mail_xmpp_parse_compact().
+ * of a stream, and the declaration before it, have to stay where these are as
+ * long as the stream lasts, and so does a child of the stream till its end was
+ * reported.  Nothing may be moved but by ngx_mail_xmpp_parse_compact().
  *
  * NGX_OK     there is an event:
  *

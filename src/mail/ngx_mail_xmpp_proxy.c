@@ -28,7 +28,6 @@ typedef enum {
 } ngx_mail_xmpp_up_element_e;
 
 
-static void ngx_mail_xmpp_proxy_write_handler(ngx_event_t *wev);
 static void ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev);
 static ngx_int_t ngx_mail_xmpp_proxy_read(ngx_mail_session_t *s,
     ngx_connection_t *c);
@@ -49,8 +48,6 @@ static ngx_int_t ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s,
     ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_proxy_keep(ngx_mail_xmpp_ctx_t *ctx,
     ngx_str_t *dst, ngx_str_t *src);
-static ngx_uint_t ngx_mail_xmpp_proxy_is(ngx_mail_xmpp_parser_t *p,
-    ngx_uint_t ns, char *name);
 
 
 void
@@ -63,8 +60,14 @@ ngx_mail_xmpp_init_upstream(ngx_mail_session_t *s)
 
     c = s->proxy->upstream.connection;
 
-    c->read->handler = ngx_mail_xmpp_proxy_read_handler;
     c->write->handler = ngx_mail_xmpp_proxy_write_handler;
+
+    if (ctx->pass) {
+        ngx_mail_xmpp_pass_init_upstream(s);
+        return;
+    }
+
+    c->read->handler = ngx_mail_xmpp_proxy_read_handler;
 
     /* the client's stream is not parsed any more */
 
@@ -73,12 +76,12 @@ ngx_mail_xmpp_init_upstream(ngx_mail_session_t *s)
     ctx->header_end = s->proxy->buffer->start;
     ctx->upstream_state = ngx_mail_xmpp_up_header;
 
-    ngx_mail_xmpp_write_stream(&ctx->upstream, NULL, NULL,
+    ngx_mail_xmpp_write_stream(&ctx->upstream, 0, NULL, NULL,
                                &ctx->upstream_domain);
 }
 
 
-static void
+void
 ngx_mail_xmpp_proxy_write_handler(ngx_event_t *wev)
 {
     ssize_t               n, size;
@@ -151,32 +154,12 @@ ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev)
     ngx_log_debug0(NGX_LOG_DEBUG_MAIL, rev->log, 0,
                    "mail proxy xmpp auth handler");
 
+    if (ngx_mail_xmpp_proxy_check(rev) != NGX_OK) {
+        return;
+    }
+
     c = rev->data;
     s = c->data;
-
-    if (c->close) {
-        ngx_log_error(NGX_LOG_INFO, c->log, 0, "shutdown timeout");
-        ngx_mail_proxy_internal_server_error(s);
-        return;
-    }
-
-    if (rev->timedout) {
-        ngx_log_error(NGX_LOG_ERR, c->log, NGX_ETIMEDOUT,
-                      "upstream timed out");
-        c->timedout = 1;
-        ngx_mail_proxy_internal_server_error(s);
-        return;
-    }
-
-    if (s->proxy->proxy_protocol) {
-        ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "mail proxy xmpp busy");
-
-        if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-            ngx_mail_proxy_internal_server_error(s);
-        }
-
-        return;
-    }
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
@@ -215,10 +198,46 @@ ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev)
 }
 
 
+ngx_int_t
+ngx_mail_xmpp_proxy_check(ngx_event_t *rev)
+{
+    ngx_connection_t    *c;
+    ngx_mail_session_t  *s;
+
+    c = rev->data;
+    s = c->data;
+
+    if (c->close) {
+        ngx_log_error(NGX_LOG_INFO, c->log, 0, "shutdown timeout");
+        ngx_mail_proxy_internal_server_error(s);
+        return NGX_DONE;
+    }
+
+    if (rev->timedout) {
+        ngx_log_error(NGX_LOG_ERR, c->log, NGX_ETIMEDOUT,
+                      "upstream timed out");
+        c->timedout = 1;
+        ngx_mail_proxy_internal_server_error(s);
+        return NGX_DONE;
+    }
+
+    if (s->proxy->proxy_protocol) {
+        ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "mail proxy xmpp busy");
+
+        if (ngx_handle_read_event(rev, 0) != NGX_OK) {
+            ngx_mail_proxy_internal_server_error(s);
+        }
+
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_mail_xmpp_proxy_read(ngx_mail_session_t *s, ngx_connection_t *c)
 {
-    ssize_t               n;
     ngx_buf_t            *b;
     ngx_mail_xmpp_ctx_t  *ctx;
 
@@ -233,6 +252,18 @@ ngx_mail_xmpp_proxy_read(ngx_mail_session_t *s, ngx_connection_t *c)
                       "upstream sent too large element");
         return NGX_ERROR;
     }
+
+    return ngx_mail_xmpp_proxy_recv(s, c);
+}
+
+
+ngx_int_t
+ngx_mail_xmpp_proxy_recv(ngx_mail_session_t *s, ngx_connection_t *c)
+{
+    ssize_t     n;
+    ngx_buf_t  *b;
+
+    b = s->proxy->buffer;
 
     n = c->recv(c, b->last, b->end - b->last);
 
@@ -517,6 +548,9 @@ ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s, ngx_connection_t *c)
         return NGX_ERROR;
     }
 
+    s->connection->log->action = NULL;
+    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0, "client logged in");
+
     ngx_mail_proxy_relay(s);
 
     return NGX_DONE;
@@ -620,7 +654,7 @@ ngx_mail_xmpp_proxy_keep(ngx_mail_xmpp_ctx_t *ctx, ngx_str_t *dst,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_mail_xmpp_proxy_is(ngx_mail_xmpp_parser_t *p, ngx_uint_t ns, char *name)
 {
     size_t  len;

@@ -190,6 +190,13 @@ ngx_mail_xmpp_sasl_auth(ngx_mail_session_t *s, ngx_connection_t *c,
                                        "client sent <auth/> in an exchange");
     }
 
+    /* all mechanisms are those of the upstream server, and only with TLS */
+
+    if (xscf->auth_methods & NGX_MAIL_AUTH_NONE_ENABLED) {
+        return ngx_mail_xmpp_sasl_failure(s, c, "encryption-required",
+                                          "connection is not encrypted");
+    }
+
     i = ctx->mechanism;
 
     if (i == NGX_MAIL_XMPP_MECHANISMS

@@ -11,20 +11,47 @@
 #include <ngx_mail_xmpp_module.h>
 
 
-static ngx_int_t ngx_mail_xmpp_stream_to(ngx_mail_session_t *s,
+static ngx_int_t ngx_mail_xmpp_client_header(ngx_mail_session_t *s,
     ngx_connection_t *c);
-static ngx_int_t ngx_mail_xmpp_stream_from(ngx_mail_session_t *s,
-    ngx_connection_t *c);
-static void ngx_mail_xmpp_write_header(ngx_mail_session_t *s,
-    ngx_mail_xmpp_out_t *out);
 static void ngx_mail_xmpp_write_offer(ngx_mail_session_t *s,
     ngx_connection_t *c);
+
+
+static char  *ngx_mail_xmpp_stream_conditions[] = {
+    "not-authorized",
+    "bad-format",
+    "bad-namespace-prefix",
+    "conflict",
+    "connection-timeout",
+    "host-gone",
+    "host-unknown",
+    "improper-addressing",
+    "internal-server-error",
+    "invalid-from",
+    "invalid-namespace",
+    "invalid-xml",
+    "not-well-formed",
+    "policy-violation",
+    "remote-connection-failed",
+    "reset",
+    "resource-constraint",
+    "restricted-xml",
+    "see-other-host",
+    "system-shutdown",
+    "undefined-condition",
+    "unsupported-encoding",
+    "unsupported-feature",
+    "unsupported-stanza-type",
+    "unsupported-version",
+    NULL
+};
 
 
 ngx_int_t
 ngx_mail_xmpp_stream_header(ngx_mail_session_t *s, ngx_connection_t *c)
 {
     ngx_int_t                rc;
+    ngx_uint_t               stream;
     ngx_mail_xmpp_ctx_t     *ctx;
     ngx_mail_xmpp_parser_t  *p;
 
@@ -32,8 +59,22 @@ ngx_mail_xmpp_stream_header(ngx_mail_session_t *s, ngx_connection_t *c)
 
     p = ctx->parser;
 
+    switch (p->default_ns) {
+
+    case NGX_MAIL_XMPP_NS_CLIENT:
+        stream = NGX_MAIL_XMPP_CLIENT;
+        break;
+
+    case NGX_MAIL_XMPP_NS_SERVER:
+        stream = NGX_MAIL_XMPP_SERVER;
+        break;
+
+    default:
+        stream = 0;
+    }
+
     if (p->ns != NGX_MAIL_XMPP_NS_STREAM
-        || p->default_ns != NGX_MAIL_XMPP_NS_CLIENT)
+        || !(stream & ngx_mail_xmpp_streams(s, c)))
     {
         return ngx_mail_xmpp_stream_error(s, c, "invalid-namespace",
                                    "client sent header in wrong namespace");
@@ -46,28 +87,31 @@ ngx_mail_xmpp_stream_header(ngx_mail_session_t *s, ngx_connection_t *c)
                                           "client sent no stream header");
     }
 
-    rc = ngx_mail_xmpp_stream_to(s, c);
+    ctx->server = (stream == NGX_MAIL_XMPP_SERVER);
+
+    ctx->version = (ngx_mail_xmpp_version(ngx_mail_xmpp_parse_attr(p,
+                                                                "version"))
+                    == NGX_OK);
+
+    rc = ctx->server ? ngx_mail_xmpp_server_header(s, c)
+                     : ngx_mail_xmpp_client_header(s, c);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    rc = ngx_mail_xmpp_stream_from(s, c);
+    ngx_log_debug3(NGX_LOG_DEBUG_MAIL, c->log, 0,
+                   "xmpp stream to \"%V\" from \"%V\", server:%d",
+                   &ctx->domain, &ctx->from, ctx->server);
 
-    if (rc != NGX_OK) {
-        return rc;
+    if (ngx_mail_xmpp_pass(s, c)) {
+        ctx->pass = 1;
+        s->auth_method = NGX_MAIL_AUTH_NONE;
+
+        ngx_mail_xmpp_auth_init(s, c);
+
+        return NGX_DONE;
     }
-
-    if (ngx_mail_xmpp_version(ngx_mail_xmpp_parse_attr(p, "version"))
-        != NGX_OK)
-    {
-        return ngx_mail_xmpp_stream_error(s, c, "unsupported-version",
-                                          "client sent unsupported version");
-    }
-
-    ngx_log_debug2(NGX_LOG_DEBUG_MAIL, c->log, 0,
-                   "xmpp stream to \"%V\" from \"%V\"",
-                   &ctx->domain, &ctx->from);
 
     ngx_mail_xmpp_write_header(s, &ctx->out);
     ngx_mail_xmpp_write_offer(s, c);
@@ -76,7 +120,79 @@ ngx_mail_xmpp_stream_header(ngx_mail_session_t *s, ngx_connection_t *c)
 }
 
 
+/* XEP-0368: if a protocol was negotiated, the stream has to be of that kind */
+
+ngx_uint_t
+ngx_mail_xmpp_streams(ngx_mail_session_t *s, ngx_connection_t *c)
+{
+    ngx_mail_xmpp_srv_conf_t  *xscf;
+#if (NGX_MAIL_SSL && defined TLSEXT_TYPE_application_layer_protocol_negotiation)
+    unsigned int               len;
+    const unsigned char       *data;
+#endif
+
+    xscf = ngx_mail_get_module_srv_conf(s, ngx_mail_xmpp_module);
+
+#if (NGX_MAIL_SSL && defined TLSEXT_TYPE_application_layer_protocol_negotiation)
+
+    if (c->ssl) {
+        SSL_get0_alpn_selected(c->ssl->connection, &data, &len);
+
+        if (len == sizeof("xmpp-client") - 1
+            && ngx_memcmp(data, "xmpp-client", len) == 0)
+        {
+            return NGX_MAIL_XMPP_CLIENT;
+        }
+
+        if (len == sizeof("xmpp-server") - 1
+            && ngx_memcmp(data, "xmpp-server", len) == 0)
+        {
+            return NGX_MAIL_XMPP_SERVER;
+        }
+    }
+
+#endif
+
+    return xscf->streams & NGX_MAIL_XMPP_ANY;
+}
+
+
 static ngx_int_t
+ngx_mail_xmpp_client_header(ngx_mail_session_t *s, ngx_connection_t *c)
+{
+    ngx_int_t             rc;
+    ngx_str_t             local;
+    ngx_mail_xmpp_ctx_t  *ctx;
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    rc = ngx_mail_xmpp_stream_to(s, c);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_mail_xmpp_stream_from(s, c, &local);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_INFO, c->log, 0,
+                      "client sent invalid address in stream header, ignored");
+    }
+
+    if (!ctx->version) {
+        return ngx_mail_xmpp_stream_error(s, c, "unsupported-version",
+                                          "client sent unsupported version");
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_mail_xmpp_stream_to(ngx_mail_session_t *s, ngx_connection_t *c)
 {
     ngx_str_t                 *value, domain;
@@ -132,13 +248,16 @@ ngx_mail_xmpp_stream_to(ngx_mail_session_t *s, ngx_connection_t *c)
 
 /* it is only sent back, and passed on to the auth server */
 
-static ngx_int_t
-ngx_mail_xmpp_stream_from(ngx_mail_session_t *s, ngx_connection_t *c)
+ngx_int_t
+ngx_mail_xmpp_stream_from(ngx_mail_session_t *s, ngx_connection_t *c,
+    ngx_str_t *local)
 {
-    ngx_str_t            *value, domain, local, jid;
+    ngx_str_t            *value, domain, jid;
     ngx_mail_xmpp_ctx_t  *ctx;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    ngx_str_null(local);
 
     value = ngx_mail_xmpp_parse_attr(ctx->parser, "from");
 
@@ -153,10 +272,8 @@ ngx_mail_xmpp_stream_from(ngx_mail_session_t *s, ngx_connection_t *c)
 
     jid.len = ngx_mail_xmpp_decode(jid.data, value);
 
-    if (ngx_mail_xmpp_jid_split(&jid, &local, &domain) != NGX_OK) {
-        ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                      "client sent invalid address in stream header, ignored");
-        return NGX_OK;
+    if (ngx_mail_xmpp_jid_split(&jid, local, &domain) != NGX_OK) {
+        return NGX_DECLINED;
     }
 
     ctx->from.data = jid.data;
@@ -196,11 +313,12 @@ ngx_mail_xmpp_version(ngx_str_t *version)
 }
 
 
-static void
+void
 ngx_mail_xmpp_write_header(ngx_mail_session_t *s, ngx_mail_xmpp_out_t *out)
 {
     u_char                random[16], hex[32];
     ngx_str_t             id, *domain, *from;
+    ngx_uint_t            server;
     ngx_mail_xmpp_ctx_t  *ctx;
 
     if (ngx_mail_xmpp_random(s->connection->log, random, sizeof(random))
@@ -221,11 +339,16 @@ ngx_mail_xmpp_write_header(ngx_mail_session_t *s, ngx_mail_xmpp_out_t *out)
     if (ctx) {
         domain = &ctx->domain;
         from = &ctx->from;
+        server = ctx->server;
 
         ctx->stream = 1;
+
+    } else {
+        server = (ngx_mail_xmpp_streams(s, s->connection)
+                  == NGX_MAIL_XMPP_SERVER);
     }
 
-    ngx_mail_xmpp_write_stream(out, &id, domain, from);
+    ngx_mail_xmpp_write_stream(out, server, &id, domain, from);
 }
 
 
@@ -252,7 +375,9 @@ ngx_mail_xmpp_write_offer(ngx_mail_session_t *s, ngx_connection_t *c)
 
 #endif
 
-    ngx_mail_xmpp_sasl_features(s, c);
+    if (!ctx->server) {
+        ngx_mail_xmpp_sasl_features(s, c);
+    }
 
     ngx_mail_xmpp_write_features_end(&ctx->out);
 }
@@ -281,7 +406,7 @@ ngx_mail_xmpp_stream_error(ngx_mail_session_t *s, ngx_connection_t *c,
         ngx_mail_xmpp_write_header(s, &ctx->out);
     }
 
-    ngx_mail_xmpp_write_stream_error(&ctx->out, condition, NULL);
+    ngx_mail_xmpp_write_stream_error(&ctx->out, condition, NULL, NULL);
 
     s->quit = 1;
 
@@ -291,9 +416,29 @@ ngx_mail_xmpp_stream_error(ngx_mail_session_t *s, ngx_connection_t *c,
 }
 
 
+char *
+ngx_mail_xmpp_stream_condition(ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; ngx_mail_xmpp_stream_conditions[i]; i++) {
+        if (ngx_strlen(ngx_mail_xmpp_stream_conditions[i]) == name->len
+            && ngx_strncmp(ngx_mail_xmpp_stream_conditions[i], name->data,
+                           name->len)
+               == 0)
+        {
+            return ngx_mail_xmpp_stream_conditions[i];
+        }
+    }
+
+    return ngx_mail_xmpp_stream_conditions[0];
+}
+
+
 /*
  * s->out is a stream error.  It becomes a failure of an authentication that
- * is in progress, and needs a header before it if there was none yet.
+ * is in progress, and needs a header before it if there was none yet.  If the
+ * stream was to be passed on, somebody who is needed for that has failed.
  */
 
 void
@@ -311,7 +456,7 @@ ngx_mail_xmpp_error_handler(ngx_mail_session_t *s)
 
     ctx = s->ctx ? ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module) : NULL;
 
-    if (ctx && ctx->pending) {
+    if (ctx && ctx->pending && !ctx->pass) {
         ngx_mail_xmpp_write_failure(&out, &temporary, NULL);
         ngx_mail_xmpp_write_stream_end(&out);
 
@@ -321,7 +466,13 @@ ngx_mail_xmpp_error_handler(ngx_mail_session_t *s)
             ngx_mail_xmpp_write_header(s, &out);
         }
 
-        ngx_mail_xmpp_write(&out, s->out.data, s->out.len);
+        if (ctx && ctx->pending) {
+            ngx_mail_xmpp_write_stream_error(&out, "remote-connection-failed",
+                                             NULL, NULL);
+
+        } else {
+            ngx_mail_xmpp_write(&out, s->out.data, s->out.len);
+        }
     }
 
     if (!out.failed) {

@@ -331,6 +331,10 @@ ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p)
 
     p->depth = --p->level;
 
+    if (p->depth == 0) {
+        p->child = NULL;
+    }
+
     element = &p->elements[p->depth];
 
     p->ns = element->ns;
@@ -471,7 +475,7 @@ ngx_mail_xmpp_parse_compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b,
     size_t       n;
     ngx_uint_t   i;
 
-    if (p->level > 1) {
+    if (p->level != 1 && p->child) {
         from = p->child;
 
     } else {
@@ -490,7 +494,7 @@ ngx_mail_xmpp_parse_compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b,
     b->pos -= n;
     b->last = last;
 
-    if (p->level <= 1 && p->markup == NULL) {
+    if (p->level == 1 && p->markup == NULL) {
         return;
     }
 

@@ -27,12 +27,19 @@ static void ngx_mail_xmpp_write_base64(ngx_mail_xmpp_out_t *out,
 
 
 void
-ngx_mail_xmpp_write_stream(ngx_mail_xmpp_out_t *out, ngx_str_t *id,
-    ngx_str_t *from, ngx_str_t *to)
+ngx_mail_xmpp_write_stream(ngx_mail_xmpp_out_t *out, ngx_uint_t server,
+    ngx_str_t *id, ngx_str_t *from, ngx_str_t *to)
 {
-    ngx_mail_xmpp_puts(out, "<?xml version='1.0'?>"
-                       "<stream:stream xmlns='jabber:client' "
-                       "xmlns:stream='http://etherx.jabber.org/streams'");
+    ngx_mail_xmpp_puts(out, "<?xml version='1.0'?><stream:stream xmlns=");
+
+    /* RFC 6120, 4.8.2; a server has to know that dialback is spoken */
+
+    ngx_mail_xmpp_puts(out, server ? "'jabber:server' "
+                                     "xmlns:db='jabber:server:dialback'"
+                                   : "'jabber:client'");
+
+    ngx_mail_xmpp_puts(out,
+                       " xmlns:stream='http://etherx.jabber.org/streams'");
 
     ngx_mail_xmpp_write_attr(out, "id", id);
     ngx_mail_xmpp_write_attr(out, "from", from);
@@ -44,11 +51,22 @@ ngx_mail_xmpp_write_stream(ngx_mail_xmpp_out_t *out, ngx_str_t *id,
 
 void
 ngx_mail_xmpp_write_stream_error(ngx_mail_xmpp_out_t *out, char *condition,
-    ngx_str_t *text)
+    ngx_str_t *data, ngx_str_t *text)
 {
     ngx_mail_xmpp_puts(out, "<stream:error><");
     ngx_mail_xmpp_puts(out, condition);
-    ngx_mail_xmpp_puts(out, " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    ngx_mail_xmpp_puts(out, " xmlns='urn:ietf:params:xml:ns:xmpp-streams'");
+
+    if (data && data->len) {
+        ngx_mail_xmpp_puts(out, ">");
+        ngx_mail_xmpp_write_text(out, data);
+        ngx_mail_xmpp_puts(out, "</");
+        ngx_mail_xmpp_puts(out, condition);
+        ngx_mail_xmpp_puts(out, ">");
+
+    } else {
+        ngx_mail_xmpp_puts(out, "/>");
+    }
 
     if (text && text->len) {
         ngx_mail_xmpp_puts(out, "<text "

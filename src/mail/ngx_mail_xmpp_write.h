@@ -33,10 +33,13 @@ typedef struct {
  * or empty is left out together with its attribute or element.
  */
 
-void ngx_mail_xmpp_write_stream(ngx_mail_xmpp_out_t *out, ngx_str_t *id,
-    ngx_str_t *from, ngx_str_t *to);
+/* of a client's stream, or of a server's */
+void ngx_mail_xmpp_write_stream(ngx_mail_xmpp_out_t *out, ngx_uint_t server,
+    ngx_str_t *id, ngx_str_t *from, ngx_str_t *to);
+
+/* "data" is what stands inside of the condition */
 void ngx_mail_xmpp_write_stream_error(ngx_mail_xmpp_out_t *out,
-    char *condition, ngx_str_t *text);
+    char *condition, ngx_str_t *data, ngx_str_t *text);
 void ngx_mail_xmpp_write_stream_end(ngx_mail_xmpp_out_t *out);
 
 void ngx_mail_xmpp_write_features(ngx_mail_xmpp_out_t *out);
