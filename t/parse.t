@@ -558,13 +558,18 @@ my $streams = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
 my $tls = "xmlns='urn:ietf:params:xml:ns:xmpp-tls'";
 my $head = "<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
            . " xmlns:stream='http://etherx.jabber.org/streams' id='a'";
+my $server = $head
+    =~ s/'jabber:client'/'jabber:server' xmlns:db='jabber:server:dialback'/r;
 
 is(unescape(shift @out), <<"END" =~ s/\n +//gr, 'written: to the letter');
 header $head from='a' to='a' version='1.0' xml:lang='en'>
 header-without $head version='1.0' xml:lang='en'>
+header-server $server from='a' version='1.0' xml:lang='en'>
 stream-error <stream:error><bad-format $streams/>
     <text $streams xml:lang='en'>a</text></stream:error></stream:stream>
 stream-error-without <stream:error><bad-format $streams/>
+    </stream:error></stream:stream>
+location <stream:error><see-other-host $streams>a</see-other-host>
     </stream:error></stream:stream>
 failure <failure $sasl><aborted/><text xml:lang='en'>a</text></failure>
 failure-without <failure $sasl><aborted/></failure>
@@ -810,9 +815,10 @@ sub written {
             $found{"header $_"} = $element->getAttribute($_) // ''
                 for qw(id from to);
 
-        } elsif ($what =~ /^(?:stream-error|failure|features)$/) {
+        } elsif ($what =~ /^(?:stream-error|location|failure|features)$/) {
             my ($node) = $element->findnodes('//*[local-name()="text"'
-                . ' or local-name()="mechanism"]');
+                . ' or local-name()="mechanism"'
+                . ' or local-name()="see-other-host"]');
             $found{$what} = $node ? $node->textContent : '';
 
         } elsif ($what =~ /^(?:challenge|auth)$/) {
@@ -834,6 +840,7 @@ sub written_wanted {
 
     my %found = (auth => 1, challenge => 1,
                  map { $_ => $escaped } 'failure', 'features', 'stream-error',
+                                        'location',
                                         'header id', 'header from',
                                         'header to');
 

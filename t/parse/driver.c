@@ -736,17 +736,23 @@ case_write(u_char *in, size_t n)
     memset(&out, 0, sizeof(ngx_mail_xmpp_out_t));
     out.pool = &pool;
 
-    ngx_mail_xmpp_write_stream(&out, &text, &text, &text);
+    ngx_mail_xmpp_write_stream(&out, 0, &text, &text, &text);
     print_out("header", &out);
 
-    ngx_mail_xmpp_write_stream(&out, &text, NULL, NULL);
+    ngx_mail_xmpp_write_stream(&out, 0, &text, NULL, NULL);
     print_out("header-without", &out);
 
-    ngx_mail_xmpp_write_stream_error(&out, "bad-format", &text);
+    ngx_mail_xmpp_write_stream(&out, 1, &text, &text, NULL);
+    print_out("header-server", &out);
+
+    ngx_mail_xmpp_write_stream_error(&out, "bad-format", NULL, &text);
     print_out("stream-error", &out);
 
-    ngx_mail_xmpp_write_stream_error(&out, "bad-format", NULL);
+    ngx_mail_xmpp_write_stream_error(&out, "bad-format", NULL, NULL);
     print_out("stream-error-without", &out);
+
+    ngx_mail_xmpp_write_stream_error(&out, "see-other-host", &text, NULL);
+    print_out("location", &out);
 
     fixed.data = condition;
     fixed.len = sizeof(condition) - 1;

@@ -6,6 +6,7 @@ package XMPP::Wire;
 # Client:
 #   open_stream(%attribute)     a header to example.test; attributes replace or
 #                               add, undef leaves one out
+#   open_server(%attribute)     the same of a server, peer.test
 #   STARTTLS
 #   auth($mechanism, $data)     $data goes out as base64; undef: none at all;
 #                               '': "=", the way to send an empty response
@@ -16,12 +17,14 @@ package XMPP::Wire;
 # nginx:
 #   header(from => ..., to => ...)      id='ID', see XMPP::Client->expect;
 #                               from is example.test unless given, undef: none
+#   server_header(...)          the same for a server
 #   features(starttls => 'required' or 'optional', mechanisms => [ ... ])
 #   PROCEED, TLS_FAILURE, SUCCESS
 #   challenge($data)            $data as base64; '': an empty element
 #   failure($condition, $text)  of SASL, the stream stays open
 #   refused($condition, $text)  failure() and CLOSE
-#   stream_error($condition, $text)     with CLOSE
+#   stream_error($condition, $text, $data)      with CLOSE; $data is what
+#                               stands inside of the condition
 
 use strict;
 use warnings;
@@ -29,8 +32,8 @@ use warnings;
 use Exporter 'import';
 use MIME::Base64;
 
-our @EXPORT = qw(open_stream STARTTLS auth response ABORT plain CLOSE header
-    features PROCEED TLS_FAILURE SUCCESS challenge failure refused
+our @EXPORT = qw(open_stream open_server STARTTLS auth response ABORT plain
+    CLOSE header server_header features PROCEED TLS_FAILURE SUCCESS challenge failure refused
     stream_error);
 
 use constant {
@@ -60,6 +63,12 @@ sub open_stream {
            . join('', map { " $_='$all{$_}'" }
                       grep { defined $all{$_} } sort keys %all)
            . '>';
+}
+
+
+sub open_server {
+    return open_stream(from => 'peer.test', xmlns => 'jabber:server',
+                       'xmlns:db' => 'jabber:server:dialback', @_);
 }
 
 
@@ -100,6 +109,12 @@ sub header {
            . (defined $option{from} ? " from='$option{from}'" : '')
            . (defined $option{to} ? " to='$option{to}'" : '')
            . " version='1.0' xml:lang='en'>";
+}
+
+
+sub server_header {
+    return header(@_)
+        =~ s/client'/server' xmlns:db='jabber:server:dialback'/r;
 }
 
 
@@ -147,9 +162,10 @@ sub refused { failure(@_) . CLOSE }
 
 
 sub stream_error {
-    my ($condition, $text) = @_;
+    my ($condition, $text, $data) = @_;
 
-    return "<stream:error><$condition xmlns='" . STREAMS_NS . "'/>"
+    return "<stream:error><$condition xmlns='" . STREAMS_NS . "'"
+           . (defined $data ? ">$data</$condition>" : '/>')
            . (defined $text
               ? "<text xmlns='" . STREAMS_NS . "' xml:lang='en'>$text</text>"
               : '')
