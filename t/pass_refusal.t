@@ -150,6 +150,12 @@ mail {
     }
 
     server {
+        listen 127.0.0.1:%{patient_port};
+        protocol xmpp;
+        timeout 60s;
+    }
+
+    server {
         listen 127.0.0.1:%{only_port};
         protocol xmpp;
         starttls only;
@@ -200,7 +206,10 @@ for my $case (@refusal) {
 for my $case (@broken) {
     my ($name, $bytes, $condition, $from) = @$case;
 
-    talk_to_end($t->port('client'), "broken: $name",
+    # Each byte by itself takes its time.
+    my $port = $condition eq 'connection-timeout' ? 'client' : 'patient';
+
+    talk_to_end($t->port($port), "broken: $name",
                 $bytes => header(from => $from) . stream_error($condition));
 }
 
