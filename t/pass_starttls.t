@@ -95,7 +95,8 @@ my @starttls = (
 );
 
 plan tests => @offer * 2 * 2 + @other * 2 + @choice * 2 * 2
-              + @starttls * 2 * 6 + 2 * 2 + 3 + 2 + 3 + 2 + 3 + 2 + 2 + 3 + 1;
+              + @starttls * 2 * 6 + 2 * 2 + 3 + 2 + 3 + 2 + 3 + 2 + 3 + 2
+              + 8 + 2 + 1;
 
 my $t = XMPP::Nginx->new;
 my ($crt, $key) = $t->certs->server;
@@ -292,6 +293,58 @@ twice {
     $c->expect("$head>", 'no version: header');
     $c->send($result);
     $c->expect($valid, 'no version: dialback');
+}
+
+# A backend from before XMPP 1.0 has no features to wait for.
+{
+    $backend->script(says("$head>", [ expect => '</db:result>' ],
+                          [ send => $valid ], [ drain => 9 ]));
+
+    my $c = XMPP::Client->new($t->port('server'));
+
+    $c->send(open_server());
+    $c->expect("$head>", 'no version of the backend: header');
+    $c->send($result);
+    $c->expect($valid, 'no version of the backend: dialback');
+}
+
+# The backend goes on before the peer has chosen; the peer still can.
+for my $more (' ', "\n" x 3000, "<x xmlns='y'/>") {
+    my $name = 'the backend sends ' . length($more) . ' bytes more';
+
+    $backend->script(says("$header<stream:features/>", [ sleep => 0.1 ],
+                          [ send => $more ], [ drain => 9 ]));
+
+    my $c = XMPP::Client->new($t->port('server'));
+
+    $c->send(open_server());
+    is($c->read_until(qr/<\/stream:features>\Q$more\E/), $offered . $more,
+       "$name: passed on");
+    $c->send(STARTTLS);
+    is($c->read_until(qr/<proceed[^>]*>/), PROCEED, "$name: proceed");
+}
+
+# What is no element is for the backend too, in any number of packets.
+{
+    my $n = $backend->count + 1;
+    my $c = XMPP::Client->new($t->port('server'));
+
+    $backend->script(says("$header<stream:features/>",
+                          [ expect => '</db:result>' ], [ send => $valid ],
+                          [ drain => 9 ]));
+
+    $c->send(open_server());
+    $c->read_until(qr/<\/stream:features>/);
+
+    for my $byte ("\n", " ", "\xc3", "\xa9") {
+        $c->send($byte);
+        sleep 0.05;
+    }
+
+    $c->send($result);
+    ok($backend->wait_bytes($n, qr/<\/db:result>/), 'no element: passed on');
+    is($backend->bytes($n), open_server() . "\n \xc3\xa9$result",
+       'no element: nothing is lost');
 }
 
 # A client.

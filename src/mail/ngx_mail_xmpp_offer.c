@@ -19,8 +19,8 @@ static ngx_int_t ngx_mail_xmpp_offer_event(ngx_mail_session_t *s);
 static ngx_int_t ngx_mail_xmpp_offer_write(ngx_mail_session_t *s);
 static void ngx_mail_xmpp_offer_send(ngx_mail_session_t *s);
 static void ngx_mail_xmpp_offer_client_handler(ngx_event_t *rev);
-static ngx_int_t ngx_mail_xmpp_offer_client_read(ngx_mail_session_t *s,
-    ngx_connection_t *c);
+static ngx_int_t ngx_mail_xmpp_offer_client_read(ngx_connection_t *c,
+    ngx_buf_t *b);
 static ngx_int_t ngx_mail_xmpp_offer_client_event(ngx_mail_xmpp_ctx_t *ctx);
 static void ngx_mail_xmpp_offer_upstream_handler(ngx_event_t *rev);
 static void ngx_mail_xmpp_offer_starttls(ngx_mail_session_t *s,
@@ -168,7 +168,10 @@ ngx_mail_xmpp_offer_event(ngx_mail_session_t *s)
     switch (p->event) {
 
     case ngx_mail_xmpp_stream_start:
-        break;
+
+        /* an older one has no features to wait for */
+
+        return ngx_mail_xmpp_version(ngx_mail_xmpp_parse_attr(p, "version"));
 
     case ngx_mail_xmpp_element_start:
 
@@ -289,6 +292,7 @@ ngx_mail_xmpp_offer_send(ngx_mail_session_t *s)
     cscf = ngx_mail_get_module_srv_conf(s, ngx_mail_core_module);
 
     ngx_add_timer(c->read, cscf->timeout);
+    ngx_add_timer(pc->read, cscf->timeout);
 
     /* there may be an answer already */
 
@@ -352,7 +356,7 @@ ngx_mail_xmpp_offer_client_handler(ngx_event_t *rev)
             }
 
         } else if (rc == NGX_AGAIN) {
-            rc = ngx_mail_xmpp_offer_client_read(s, c);
+            rc = ngx_mail_xmpp_offer_client_read(c, s->buffer);
 
             if (rc == NGX_AGAIN) {
                 if (ngx_handle_read_event(rev, 0) != NGX_OK) {
@@ -372,17 +376,11 @@ ngx_mail_xmpp_offer_client_handler(ngx_event_t *rev)
 
 
 static ngx_int_t
-ngx_mail_xmpp_offer_client_read(ngx_mail_session_t *s, ngx_connection_t *c)
+ngx_mail_xmpp_offer_client_read(ngx_connection_t *c, ngx_buf_t *b)
 {
-    ssize_t               n;
-    ngx_buf_t            *b;
-    ngx_mail_xmpp_ctx_t  *ctx;
+    ssize_t  n;
 
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    b = s->buffer;
-
-    ngx_mail_xmpp_parse_compact(ctx->parser, b, ctx->header_end);
+    /* nothing is moved, all of it may be for the upstream server */
 
     if (b->last == b->end) {
         return NGX_DECLINED;
@@ -433,9 +431,11 @@ ngx_mail_xmpp_offer_client_event(ngx_mail_xmpp_ctx_t *ctx)
 static void
 ngx_mail_xmpp_offer_upstream_handler(ngx_event_t *rev)
 {
-    ngx_int_t            rc;
-    ngx_connection_t    *c;
-    ngx_mail_session_t  *s;
+    ngx_int_t             rc;
+    ngx_buf_t            *b;
+    ngx_connection_t     *c;
+    ngx_mail_session_t   *s;
+    ngx_mail_xmpp_ctx_t  *ctx;
 
     c = rev->data;
     s = c->data;
@@ -475,9 +475,28 @@ ngx_mail_xmpp_offer_upstream_handler(ngx_event_t *rev)
 
     if (rc == NGX_ERROR) {
         rev->eof = 1;
+
+        ngx_mail_xmpp_offer_relay(s);
+        return;
     }
 
-    ngx_mail_xmpp_offer_relay(s);
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    b = s->proxy->buffer;
+
+    ngx_mail_xmpp_write_clear(&ctx->out);
+    ngx_mail_xmpp_write(&ctx->out, b->pos, b->last - b->pos);
+
+    b->last = b->start;
+
+    if (ngx_mail_xmpp_set_out(s) != NGX_OK) {
+        ngx_mail_close_connection(s->connection);
+        return;
+    }
+
+    ngx_post_event(rev, &ngx_posted_events);
+
+    ngx_mail_send(s->connection->write);
 }
 
 
