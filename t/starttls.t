@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Test::More tests => 130;
+use Test::More tests => 130 + 4;
 
 use XMPP::Auth;
 use XMPP::Backend;
@@ -266,6 +266,35 @@ twice {
     is($header->{'auth-ssl'}, 'on', 'Auth-SSL');
     is($header->{'auth-ssl-protocol'}, 'TLSv1.3', 'Auth-SSL-Protocol');
 };
+
+
+# White space without end: it is bounded, and others do not have to wait.
+
+for my $port ($only, $quick) {
+    my $c = XMPP::Client->new($port);
+    $c->send(open_stream() . ($port == $only ? STARTTLS : ''));
+    $c->read_until($port == $only ? qr/proceed[^>]*>/ : qr/<\/stream:features>/);
+
+    if (fork == 0) {
+        $SIG{PIPE} = 'DEFAULT';
+        alarm 4;
+        syswrite $c->{socket}, ' ' x 65536 or select undef, undef, undef, 0.001
+            for 1 .. 1e9;
+    }
+
+    my $other = XMPP::Client->new($only);
+    $other->send(open_stream());
+    $other->expect(header() . features(starttls => 'required'),
+                   'white space without end: another client');
+
+    $port == $only
+        ? ok($t->wait_log(qr/too much white space after <starttls\/>/),
+             'white space without end after <proceed/>')
+        : $c->expect_end(stream_error('connection-timeout'),
+                         'white space without end in the stream');
+
+    wait;
+}
 
 
 # A client that never starts its handshake, or breaks it off.

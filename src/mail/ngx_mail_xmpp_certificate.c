@@ -72,6 +72,8 @@ ngx_mail_xmpp_certificate_names(ngx_mail_session_t *s, ngx_pool_t *pool,
     X509_free(cert);
 
     if (sans == NULL) {
+        /* it may be malformed */
+        ERR_clear_error();
         return NGX_OK;
     }
 

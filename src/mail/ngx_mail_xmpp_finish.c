@@ -17,10 +17,6 @@
 #define NGX_MAIL_XMPP_CLIENT_SHUTDOWN    0x01
 #define NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN  0x02
 
-/* reads in a row, then the other connections have their turn */
-
-#define NGX_MAIL_XMPP_FINISH_READS       16
-
 
 static void ngx_mail_xmpp_finish_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_mail_xmpp_finish_move(ngx_connection_t *src,
@@ -170,7 +166,7 @@ ngx_mail_xmpp_finish_move(ngx_connection_t *src, ngx_connection_t *dst,
             return 0;
         }
 
-        if (reads == NGX_MAIL_XMPP_FINISH_READS) {
+        if (reads == NGX_MAIL_XMPP_READS) {
             ngx_post_event(src->read, &ngx_posted_next_events);
             return 0;
         }

@@ -137,6 +137,7 @@ void
 ngx_mail_xmpp_auth_state(ngx_event_t *rev)
 {
     ngx_int_t             rc;
+    ngx_uint_t            reads;
     ngx_connection_t     *c;
     ngx_mail_session_t   *s;
     ngx_mail_xmpp_ctx_t  *ctx;
@@ -178,11 +179,19 @@ ngx_mail_xmpp_auth_state(ngx_event_t *rev)
 
     ngx_mail_xmpp_write_clear(&ctx->out);
 
+    reads = 0;
+
     for ( ;; ) {
 
         rc = ngx_mail_xmpp_parse(ctx->parser, s->buffer);
 
         if (rc == NGX_AGAIN) {
+
+            if (reads++ == NGX_MAIL_XMPP_READS) {
+                ngx_post_event(rev, &ngx_posted_next_events);
+                return;
+            }
+
             rc = ngx_mail_xmpp_read(s, c);
 
             if (rc == NGX_OK) {

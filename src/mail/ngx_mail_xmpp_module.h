@@ -22,6 +22,11 @@
 #define NGX_MAIL_XMPP_ANY     (NGX_MAIL_XMPP_CLIENT|NGX_MAIL_XMPP_SERVER)
 
 
+/* reads in a row, then the other connections have their turn */
+
+#define NGX_MAIL_XMPP_READS   16
+
+
 typedef struct {
     size_t                     client_buffer_size;
     ngx_uint_t                 auth_methods;
@@ -70,6 +75,8 @@ typedef struct {
     ngx_str_t                  domain;
     ngx_str_t                  from;         /* of the client */
     ngx_str_t                  location;     /* of "see-other-host" */
+
+    size_t                     white_space;  /* after <starttls/> */
 
     /* the element that is being read */
 

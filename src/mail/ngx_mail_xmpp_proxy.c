@@ -147,6 +147,7 @@ static void
 ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev)
 {
     ngx_int_t             rc;
+    ngx_uint_t            reads;
     ngx_connection_t     *c;
     ngx_mail_session_t   *s;
     ngx_mail_xmpp_ctx_t  *ctx;
@@ -163,11 +164,19 @@ ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev)
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
+    reads = 0;
+
     for ( ;; ) {
 
         rc = ngx_mail_xmpp_parse(ctx->parser, s->proxy->buffer);
 
         if (rc == NGX_AGAIN) {
+
+            if (reads++ == NGX_MAIL_XMPP_READS) {
+                ngx_post_event(rev, &ngx_posted_next_events);
+                return;
+            }
+
             rc = ngx_mail_xmpp_proxy_read(s, c);
 
             if (rc == NGX_AGAIN) {

@@ -71,19 +71,20 @@ ngx_mail_xmpp_starttls_command(ngx_mail_session_t *s, ngx_connection_t *c)
 #if (NGX_MAIL_SSL)
 
 /*
- * White space may still be on the way to us, it is read one byte at a time
- * so as not to take anything of the handshake.
+ * White space may still be on the way to us, nothing of the handshake may be
+ * taken with it.
  */
 
 static void
 ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
 {
-    u_char                ch;
-    ssize_t               n;
-    ngx_err_t             err;
-    ngx_connection_t     *c;
-    ngx_mail_session_t   *s;
-    ngx_mail_xmpp_ctx_t  *ctx;
+    u_char                    *p, buf[256];
+    ssize_t                    n, size;
+    ngx_err_t                  err;
+    ngx_connection_t          *c;
+    ngx_mail_session_t        *s;
+    ngx_mail_xmpp_ctx_t       *ctx;
+    ngx_mail_xmpp_srv_conf_t  *xscf;
 
     c = rev->data;
     s = c->data;
@@ -114,9 +115,12 @@ ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
 
     s->blocked = 0;
 
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+    xscf = ngx_mail_get_module_srv_conf(s, ngx_mail_xmpp_module);
+
     for ( ;; ) {
 
-        n = recv(c->fd, (char *) &ch, 1, MSG_PEEK);
+        n = recv(c->fd, (char *) buf, sizeof(buf), MSG_PEEK);
 
         err = ngx_socket_errno;
 
@@ -144,13 +148,31 @@ ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
             return;
         }
 
-        if (!ngx_mail_xmpp_is_space(ch)) {
-            break;
+        for (p = buf; p < buf + n; p++) {
+            if (!ngx_mail_xmpp_is_space(*p)) {
+                break;
+            }
         }
+
+        size = p - buf;
 
         /* c->recv() may not know yet that there is something to read */
 
-        if (recv(c->fd, (char *) &ch, 1, 0) != 1) {
+        if (size && recv(c->fd, (char *) buf, size, 0) != size) {
+            ngx_mail_close_connection(c);
+            return;
+        }
+
+        if (size < n) {
+            break;
+        }
+
+        ctx->white_space += size;
+
+        if (ctx->white_space > xscf->client_buffer_size) {
+            ngx_log_error(NGX_LOG_INFO, c->log, 0,
+                          "client sent too much white space after "
+                          "<starttls/>");
             ngx_mail_close_connection(c);
             return;
         }
@@ -158,7 +180,7 @@ ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
 
     /* a record of the handshake */
 
-    if (ch != 0x16) {
+    if (*p != 0x16) {
         ngx_log_error(NGX_LOG_INFO, c->log, 0,
                       "client sent plaintext after <starttls/>");
         ngx_mail_close_connection(c);
@@ -167,7 +189,6 @@ ngx_mail_xmpp_starttls_handler(ngx_event_t *rev)
 
     /* there is no stream till the handshake is done */
 
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
     ctx->stream = 0;
 
     ngx_mail_starttls_handler(rev);
