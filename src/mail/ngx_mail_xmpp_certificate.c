@@ -229,11 +229,11 @@ ngx_mail_xmpp_certificate_escape(u_char *p, u_char *last, ngx_str_t *name)
 {
     size_t  i;
 
-    if ((size_t) (last - p) < 3 * name->len + sizeof(", ") - 1) {
-        return NULL;
-    }
-
     for (i = 0; i < name->len; i++) {
+
+        if ((size_t) (last - p) < sizeof("%2C, ") - 1) {
+            return NULL;
+        }
 
         if (name->data[i] <= ' ' || name->data[i] == '%'
             || name->data[i] == ',')
@@ -244,6 +244,8 @@ ngx_mail_xmpp_certificate_escape(u_char *p, u_char *last, ngx_str_t *name)
             *p++ = name->data[i];
         }
     }
+
+    /* there is room for this behind the last character */
 
     *p++ = ',';
     *p++ = ' ';

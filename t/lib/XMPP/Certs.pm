@@ -11,6 +11,11 @@ package XMPP::Certs;
 #                               # the XMPP address alice@example.test;
 #                               # ca => 0: signed by a CA nobody knows;
 #                               # days => 0: expired, a second later
+#   $certs->leaf('turn', alt => 'DNS:turn.test', ...);
+#                               # (turn.crt, turn.key), subject CN=turn or what
+#                               # cn => says; alt: subjectAltName as openssl
+#                               # reads it, without it none; ca, days as above;
+#                               # ca => 'self': signed by itself
 
 use strict;
 use warnings;
@@ -27,8 +32,8 @@ sub new {
     my $self = bless { dir => $dir, key => $option{key} || 'ec' }, $class;
 
     $self->_authority('ca');
-    $self->_leaf('server', 'example.test', 'ca', 365,
-                 'DNS:example.test,DNS:*.example.test');
+    $self->leaf('server', cn => 'example.test',
+                alt => 'DNS:example.test,DNS:*.example.test');
 
     return $self;
 }
@@ -41,16 +46,42 @@ sub server { ("$_[0]{dir}/server.crt", "$_[0]{dir}/server.key") }
 sub client {
     my ($self, $name, %option) = @_;
 
-    my $ca = 'ca';
+    return $self->leaf($name, %option,
+                       alt => 'otherName:1.3.6.1.5.5.7.8.5;UTF8:'
+                              . "$name\@example.test");
+}
 
-    if (defined $option{ca} && !$option{ca}) {
+
+sub leaf {
+    my ($self, $name, %option) = @_;
+
+    my $path = "$self->{dir}/$name";
+    my $ca = $option{ca} // 'ca';
+
+    if (!$ca) {
         $ca = 'stranger';
         $self->_authority($ca) unless -e "$self->{dir}/$ca.crt";
     }
 
-    return $self->_leaf($name, $name, $ca, $option{days} // 365,
-                        'otherName:1.3.6.1.5.5.7.8.5;UTF8:'
-                        . "$name\@example.test");
+    my $signer = "$self->{dir}/$ca";
+    my @signer = $ca eq 'self' ? ('-signkey', "$path.key")
+                 : ('-CA', "$signer.crt", '-CAkey', "$signer.key",
+                    '-CAcreateserial');
+
+    open my $ext, '>', "$path.ext" or die "$path.ext: $!\n";
+    print $ext "basicConstraints=CA:FALSE\n";
+    print $ext "subjectAltName=$option{alt}\n" if defined $option{alt};
+    close $ext;
+
+    $self->_openssl(qw(req -nodes -new), @{ $new_key{$self->{key}} },
+                    '-subj', '/CN=' . ($option{cn} // $name),
+                    '-keyout', "$path.key", '-out', "$path.csr");
+
+    $self->_openssl(qw(x509 -req -sha256 -days), $option{days} // 365,
+                    '-in', "$path.csr", @signer, '-extfile', "$path.ext",
+                    '-out', "$path.crt");
+
+    return ("$path.crt", "$path.key");
 }
 
 
@@ -62,28 +93,6 @@ sub _authority {
     $self->_openssl(qw(req -x509 -nodes -sha256 -days 365),
                     @{ $new_key{$self->{key}} }, '-subj', "/CN=test $name",
                     '-keyout', "$path.key", '-out', "$path.crt");
-}
-
-
-sub _leaf {
-    my ($self, $name, $cn, $ca, $days, $alt) = @_;
-
-    my ($path, $signer) = map { "$self->{dir}/$_" } $name, $ca;
-
-    open my $ext, '>', "$path.ext" or die "$path.ext: $!\n";
-    print $ext "basicConstraints=CA:FALSE\nsubjectAltName=$alt\n";
-    close $ext;
-
-    $self->_openssl(qw(req -nodes -new), @{ $new_key{$self->{key}} },
-                    '-subj', "/CN=$cn", '-keyout', "$path.key",
-                    '-out', "$path.csr");
-
-    $self->_openssl(qw(x509 -req -sha256 -days), $days, '-in', "$path.csr",
-                    '-CA', "$signer.crt", '-CAkey', "$signer.key",
-                    '-CAcreateserial', '-extfile', "$path.ext",
-                    '-out', "$path.crt");
-
-    return ("$path.crt", "$path.key");
 }
 
 

@@ -3,7 +3,8 @@ package XMPP::Client;
 # A client that says what it is told and reads no more than it is asked.
 #
 #   my $c = XMPP::Client->new($port, tls => { ... });   # options of XMPP::TLS:
-#                               # direct TLS; without "tls": plain TCP
+#                               # direct TLS; without "tls": plain TCP.
+#                               # host => (127.0.0.1), from => address
 #   $c->send($bytes);           # in one write, or each byte in a write and a
 #                               # packet of its own while "one at a time" is on
 #   $c->raw($bytes)             # past TLS, in one write
@@ -43,6 +44,7 @@ use Errno qw(EINTR EAGAIN);
 use Exporter 'import';
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::IP;
 use Scalar::Util qw(weaken);
 use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY
               TCP_QUICKACK);
@@ -100,8 +102,10 @@ sub _talk {
 sub new {
     my ($class, $port, %option) = @_;
 
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                       PeerPort => $port, Proto => 'tcp')
+    my $host = $option{host} || '127.0.0.1';
+    my $family = $host =~ /:/ ? 'IO::Socket::IP' : 'IO::Socket::INET';
+    my $socket = $family->new(PeerAddr => $host, PeerPort => $port,
+                              LocalAddr => $option{from}, Proto => 'tcp')
         or die "connect to $port: $!\n";
 
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;

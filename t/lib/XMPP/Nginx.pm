@@ -88,6 +88,14 @@ sub new {
         $self->{module} = Cwd::abs_path($self->{module});
     }
 
+    # Distributions have stream as a module of its own.
+    if ($self->{built} =~ /--with-stream=dynamic/
+        && $self->{built} =~ /--modules-path=(\S+)/)
+    {
+        $self->{stream} = "$1/ngx_stream_module.so";
+        delete $self->{stream} unless -f $self->{stream};
+    }
+
     # Reports of a sanitizer build, for our own checks to find.  nginx frees
     # no configuration memory at exit, so leaks are not looked for.
     my $report = "log_path=$self->{dir}/sanitizer";
@@ -177,7 +185,8 @@ sub _configure {
 
     # Workers of root would become "nobody", who may not enter the folder.
     $main = "user root root;\n$main" if $> == 0;
-    $main = "load_module $self->{module};\n$main" if $self->{module};
+    $main = "load_module $_;\n$main"
+        for grep { defined } @$self{qw(module stream)};
     $main .= "$_\n" for grep { defined } $self->{main},
                                          $ENV{TEST_NGINX_GLOBALS};
 
