@@ -223,7 +223,8 @@ for my $more ([ 'a user', 'Auth-User' => 'bob' ],
 {
     my $n = $auth->count + 1;
 
-    $auth->answer('Auth-Status' => 'WAIT', 'Auth-Wait' => 1);
+    $auth->answer('Auth-Status' => 'WAIT', 'Auth-Wait' => 1,
+                  'Auth-User' => 'someone', 'Auth-Pass' => 'secret');
 
     my $c = connect_client();
 
@@ -231,8 +232,9 @@ for my $more ([ 'a user', 'Auth-User' => 'bob' ],
     $c->send(open_stream());
     $c->expect($header, 'asked again');
     is($auth->count, $n + 1, 'asked again: two requests');
-    is($auth->request($_)->{header}{'auth-method'}, 'none',
-       "asked again: method, request $_") for $n, $n + 1;
+    is(join(' ', map { "$_." } @{ $auth->request($_)->{header} }
+                              { map { "auth-$_" } qw(method user pass) }),
+       'none. . .', "asked again: no user, request $_") for $n, $n + 1;
     is($auth->request($n)->{header}{'auth-xmpp-domain'}, 'example.test',
        'asked again: domain');
 }

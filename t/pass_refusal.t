@@ -267,7 +267,7 @@ for my $case (@backend) {
 
     $c->send(open_stream());
     $c->expect_end($failed, "the backend $name");
-    like(logged(), qr/$line.*upstream: 127\.0\.0\.1:${\ $backend->port }|$line/,
+    like(logged(), qr/(?:$line).*, upstream: 127\.0\.0\.1:${\ $backend->port }$/m,
          "the backend $name: logged");
 }
 

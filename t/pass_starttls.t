@@ -96,7 +96,7 @@ my @starttls = (
 
 plan tests => @offer * 2 * 2 + @other * 2 + @choice * 2 * 2
               + @starttls * 2 * 6 + 2 * 2 + 3 + 2 + 3 + 2 + 3 + 2 + 3 + 2
-              + 8 + 2 + 1;
+              + 8 + 2 + 1 + 1;
 
 my $t = XMPP::Nginx->new;
 my ($crt, $key) = $t->certs->server;
@@ -345,6 +345,21 @@ for my $more (' ', "\n" x 3000, "<x xmlns='y'/>") {
     ok($backend->wait_bytes($n, qr/<\/db:result>/), 'no element: passed on');
     is($backend->bytes($n), open_server() . "\n \xc3\xa9$result",
        'no element: nothing is lost');
+}
+
+# Errors of nginx have the prefix "stream", so it does not get in where the
+# backend has another one.
+{
+    my $foreign = $header =~ s/stream:stream/s:stream/r
+                          =~ s/xmlns:stream/xmlns:s/r;
+
+    $backend->script(says("$foreign<s:features/>", [ drain => 9 ]));
+
+    my $c = XMPP::Client->new($t->port('server'));
+
+    $c->send(open_server());
+    is($c->read_until(qr/<s:features.*>/), "$foreign<s:features/>",
+       'another prefix: not offered');
 }
 
 # A client.

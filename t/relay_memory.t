@@ -44,11 +44,11 @@ mail {
 }
 END
 
-my $master = $t->pid;
-my ($worker) = split ' ', slurp("/proc/$master/task/$master/children");
-
 # The worker's first sessions make it load and keep what all others share.
 my @first = map { enter($t) } 1 .. 40;
+
+my $master = $t->pid;
+my ($worker) = split ' ', slurp("/proc/$master/task/$master/children");
 
 my $before = memory();
 my @c = map { enter($t) } 1 .. SESSIONS;

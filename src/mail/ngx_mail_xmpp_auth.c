@@ -52,6 +52,12 @@ ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
     ngx_str_null(&ctx->location);
     ngx_str_null(&names);
 
+    /* an answer may have had a user in it, and that we have to ask again */
+
+    if (ctx->pass) {
+        ngx_mail_xmpp_sasl_clear(s);
+    }
+
 #if (NGX_MAIL_SSL)
 
     if (ngx_mail_xmpp_certificate_names(s, pool, &names) != NGX_OK) {

@@ -35,8 +35,8 @@ static u_char *ngx_mail_xmpp_certificate_escape(u_char *p, u_char *last,
 
 /*
  * RFC 6120, 13.7.1: the names by which a server or a client is known are in
- * the subjectAltName.  The kinds can be told apart in the list: only a SRV name
- * starts with an underscore, only a DNS name may have a "*".
+ * the subjectAltName.  The kinds can be told apart in the list: only a SRV
+ * name starts with an underscore, only a DNS name may have a "*".
  */
 
 ngx_int_t

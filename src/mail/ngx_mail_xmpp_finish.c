@@ -67,9 +67,11 @@ ngx_mail_xmpp_finish(ngx_mail_session_t *s)
 static void
 ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
 {
-    ngx_uint_t           client, upstream;
-    ngx_connection_t    *c, *pc;
-    ngx_mail_session_t  *s;
+    off_t                      sent;
+    ngx_uint_t                 client, upstream;
+    ngx_connection_t          *c, *pc;
+    ngx_mail_session_t        *s;
+    ngx_mail_core_srv_conf_t  *cscf;
 
     c = ev->data;
     s = c->data;
@@ -95,6 +97,8 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
 
     c->log->action = "finishing";
 
+    sent = c->sent + pc->sent;
+
     /* a server that has closed its side does not read either */
 
     client = ngx_mail_xmpp_finish_move(c, pc, s->buffer,
@@ -109,6 +113,13 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
 
         ngx_mail_proxy_close_session(s);
         return;
+    }
+
+    /* who still has something to say may go on */
+
+    if (c->sent + pc->sent != sent) {
+        cscf = ngx_mail_get_module_srv_conf(s, ngx_mail_core_module);
+        ngx_add_timer(c->read, cscf->timeout);
     }
 
     if (client && !(s->mail_state & NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN)) {

@@ -169,6 +169,16 @@ ngx_mail_xmpp_offer_event(ngx_mail_session_t *s)
 
     case ngx_mail_xmpp_stream_start:
 
+        /* our errors are to come in its stream, they have this prefix */
+
+        if (p->elements[0].name.len != sizeof("stream:stream") - 1
+            || ngx_memcmp(p->elements[0].name.data, "stream:stream",
+                          sizeof("stream:stream") - 1)
+               != 0)
+        {
+            return NGX_DECLINED;
+        }
+
         /* an older one has no features to wait for */
 
         return ngx_mail_xmpp_version(ngx_mail_xmpp_parse_attr(p, "version"));
@@ -444,11 +454,10 @@ ngx_mail_xmpp_offer_upstream_handler(ngx_event_t *rev)
                    "xmpp offer upstream handler");
 
     if (c->close || rev->timedout) {
-        ngx_mail_xmpp_offer_close(s);
-
         s->connection->close = c->close;
         s->connection->read->timedout = rev->timedout;
 
+        ngx_mail_xmpp_offer_close(s);
         ngx_mail_xmpp_auth_state(s->connection->read);
         return;
     }
@@ -494,7 +503,7 @@ ngx_mail_xmpp_offer_upstream_handler(ngx_event_t *rev)
         return;
     }
 
-    ngx_post_event(rev, &ngx_posted_events);
+    ngx_post_event(rev, &ngx_posted_next_events);
 
     ngx_mail_send(s->connection->write);
 }

@@ -126,14 +126,17 @@ ngx_uint_t
 ngx_mail_xmpp_streams(ngx_mail_session_t *s, ngx_connection_t *c)
 {
     ngx_mail_xmpp_srv_conf_t  *xscf;
-#if (NGX_MAIL_SSL && defined TLSEXT_TYPE_application_layer_protocol_negotiation)
+#if (NGX_MAIL_SSL)
+#ifdef TLSEXT_TYPE_application_layer_protocol_negotiation
     unsigned int               len;
     const unsigned char       *data;
+#endif
 #endif
 
     xscf = ngx_mail_get_module_srv_conf(s, ngx_mail_xmpp_module);
 
-#if (NGX_MAIL_SSL && defined TLSEXT_TYPE_application_layer_protocol_negotiation)
+#if (NGX_MAIL_SSL)
+#ifdef TLSEXT_TYPE_application_layer_protocol_negotiation
 
     if (c->ssl) {
         SSL_get0_alpn_selected(c->ssl->connection, &data, &len);
@@ -151,6 +154,7 @@ ngx_mail_xmpp_streams(ngx_mail_session_t *s, ngx_connection_t *c)
         }
     }
 
+#endif
 #endif
 
     return xscf->streams & NGX_MAIL_XMPP_ANY;
