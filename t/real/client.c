@@ -4,7 +4,7 @@
  * usage: client HOST PORT starttls|direct CA_FILE JID PASSWORD
  *
  * Standard input:  send JID TEXT
- * Standard output: online JID
+ * Standard output: online JID MECHANISM
  *                  message JID TEXT     (a newline in TEXT is shown as \n)
  *                  failed WHY
  * The end of the input ends the stream and the program.
@@ -20,14 +20,26 @@
 
 
 static int          online, over, status;
+static char         mechanism[32];
 static char         input[65536];
 static size_t       length;
 
 
-/* libstrophe tells a failed login and a failed handshake to its log only. */
+/*
+ * libstrophe tells the mechanism, a failed login and a failed handshake to its
+ * log only.
+ */
 static void
 logged(void *data, xmpp_log_level_t level, const char *area, const char *text)
 {
+    const char  *p;
+
+    if (strncmp(text, "SENT: <auth ", 12) == 0
+        && (p = strstr(text, "mechanism=\"")) != NULL)
+    {
+        sscanf(p, "mechanism=\"%31[^\"]", mechanism);
+    }
+
     if (strstr(text, "auth failed") != NULL
         || strstr(text, "certificate verify failed") != NULL)
     {
@@ -97,7 +109,7 @@ event(xmpp_conn_t *conn, xmpp_conn_event_t what, int error,
     xmpp_send(conn, presence);
     xmpp_stanza_release(presence);
 
-    printf("online %s\n", xmpp_conn_get_bound_jid(conn));
+    printf("online %s %s\n", xmpp_conn_get_bound_jid(conn), mechanism);
 }
 
 

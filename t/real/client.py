@@ -7,11 +7,14 @@ Standard input:
   send JID TEXT     send a chat message
   roster JID        put JID into the roster, then ask for the roster
   drop              break the connection without a word
+  expect            the connection will be broken from the other side
   return            connect again
 Standard output:
-  online JID PROTOCOL     logged in; the TLS protocol
+  online JID PROTOCOL MECHANISM   logged in; that of TLS, that of SASL
   message JID TEXT        a newline in TEXT is shown as \\n
   roster JID ...          what is in the roster
+  managed                 stream management is on
+  expecting
   dropped
   resumed                 the stream from before goes on
   failed WHY
@@ -52,6 +55,7 @@ class Client(ClientXMPP):
         for event, handler in (
                 ("session_start", self.started),
                 ("session_resumed", lambda st: say("resumed")),
+                ("sm_enabled", lambda st: say("managed")),
                 ("message", self.message),
                 ("disconnected", self.lost),
                 ("failed_auth", lambda st: self.fail(st["condition"])),
@@ -71,7 +75,8 @@ class Client(ClientXMPP):
     def started(self, event):
         self.send_presence()
         tls = self.transport.get_extra_info("ssl_object")
-        say("online", self.boundjid.full, tls.version())
+        say("online", self.boundjid.full, tls.version(),
+            self["feature_mechanisms"].mech.name)
 
     def message(self, stanza):
         say("message", stanza["from"], stanza["body"].replace("\n", "\\n"))
@@ -99,6 +104,9 @@ class Client(ClientXMPP):
         elif word == "drop":
             self.dropped = True
             self.transport.abort()
+        elif word == "expect":
+            self.dropped = True
+            say("expecting")
         elif word == "return":
             self.enter()
         else:
