@@ -2,7 +2,8 @@
 """An nbxmpp client (4.2 and later), the library of Gajim, that a test drives
 line by line.
 
-usage: client_nbxmpp.py HOST PORT starttls|direct CA_FILE JID PASSWORD [register]
+usage: client_nbxmpp.py HOST PORT starttls|direct CA_FILE JID PASSWORD
+                        [register]
 
 With "register" the account is made first (XEP-0077), in a stream of its own.
 

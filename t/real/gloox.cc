@@ -3,7 +3,8 @@
  *
  * usage: gloox HOST PORT starttls|direct CA_FILE JID PASSWORD [register]
  *
- * With "register" the account is made first (XEP-0077), in a stream of its own.
+ * With "register" the account is made first (XEP-0077), in a stream of its
+ * own.
  *
  * Standard input:  send JID TEXT
  *                  password NEW         change it
@@ -51,7 +52,7 @@ fail(const char *why, int code)
 }
 
 
-/* By itself gloox with GnuTLS trusts the system's authorities, and no other. */
+/* By itself gloox with GnuTLS trusts the system's authorities and no other. */
 class TrustingTLS : public TLSDefault
 {
 public:

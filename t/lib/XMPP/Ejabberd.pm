@@ -10,7 +10,7 @@ package XMPP::Ejabberd;
 #                 port => 'backend'
 #                 domains => { 'example.test' => 'lines of its host_config' }
 #                 set => { option => 'value in YAML' }  global, undef: not set
-#                 listen => 'lines for the listeners'   of clients, more of them
+#                 listen => 'lines'                     in clients' listeners
 #                 more => 'lines'                       below "listen"
 #                 modules => 'lines'                    below "modules", more
 #

@@ -57,8 +57,8 @@ my %client = (
     },
 
     # It knows no other SCRAM.  With TLS 1.3 it may read a session ticket and
-    # wait for ever for what came with it.  7: SaslNotAuthorized; 3: CertInvalid
-    # and CertSignerUnknown.
+    # wait for ever for what came with it.  7 is SaslNotAuthorized, 3 is
+    # CertInvalid and CertSignerUnknown.
     gloox => {
         command => sub {
             ('env', 'GNUTLS_SYSTEM_PRIORITY_FILE=gnutls.conf', './gloox', @_)
@@ -92,8 +92,8 @@ delete @client{grep { $client{$_}{unable} && $client{$_}{unable}->() }
 
 my ($t, $bob, $server, $started, @login);
 
-# Requests to the auth service beside the one for each login: for streams before
-# STARTTLS, and for registrations.
+# Requests to the auth service beside the one for each login: for streams
+# before STARTTLS, and for registrations.
 my ($before, $registered) = (0, 0);
 
 
