@@ -82,11 +82,18 @@ for (@way) {
     for (@case) {
         my ($what, $more, $want) = @$_;
 
+        # White space that comes after our answer would be the backend's.
+        my $early = defined $want;
+
         $want //= $more;
 
         twice {
+            $backend->script(@patient) if $early;
+
             my $c = login($t, %way, more => $more);
             $connection++;
+
+            answer($c) if $early;
 
             my $one = $c->{one} ? ', one byte at a time' : '';
 
