@@ -111,13 +111,7 @@ ngx_mail_xmpp_offer_read_handler(ngx_event_t *rev)
             }
 
         } else if (rc == NGX_AGAIN && b->last != b->end) {
-
-            if (ctx->upstream.last != ctx->upstream.start) {
-                rc = NGX_AGAIN;
-
-            } else {
-                rc = ngx_mail_xmpp_proxy_recv(s, c);
-            }
+            rc = ngx_mail_xmpp_proxy_recv(s, c);
 
             if (rc == NGX_AGAIN) {
                 if (ngx_handle_read_event(rev, 0) != NGX_OK) {

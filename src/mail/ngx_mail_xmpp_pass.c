@@ -83,10 +83,9 @@ ngx_mail_xmpp_pass_init_upstream(ngx_mail_session_t *s)
 static void
 ngx_mail_xmpp_pass_read_handler(ngx_event_t *rev)
 {
-    ngx_int_t             rc;
-    ngx_connection_t     *c;
-    ngx_mail_session_t   *s;
-    ngx_mail_xmpp_ctx_t  *ctx;
+    ngx_int_t            rc;
+    ngx_connection_t    *c;
+    ngx_mail_session_t  *s;
 
     ngx_log_debug0(NGX_LOG_DEBUG_MAIL, rev->log, 0,
                    "mail proxy xmpp pass handler");
@@ -98,16 +97,7 @@ ngx_mail_xmpp_pass_read_handler(ngx_event_t *rev)
     c = rev->data;
     s = c->data;
 
-    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
-
-    /* whatever this is, it is no answer to a header that was not sent */
-
-    if (ctx->upstream.last != ctx->upstream.start) {
-        rc = NGX_AGAIN;
-
-    } else {
-        rc = ngx_mail_xmpp_proxy_recv(s, c);
-    }
+    rc = ngx_mail_xmpp_proxy_recv(s, c);
 
     if (rc == NGX_AGAIN) {
         rc = ngx_handle_read_event(rev, 0);

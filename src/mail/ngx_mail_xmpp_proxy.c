@@ -210,8 +210,9 @@ ngx_mail_xmpp_proxy_read_handler(ngx_event_t *rev)
 ngx_int_t
 ngx_mail_xmpp_proxy_check(ngx_event_t *rev)
 {
-    ngx_connection_t    *c;
-    ngx_mail_session_t  *s;
+    ngx_connection_t     *c;
+    ngx_mail_session_t   *s;
+    ngx_mail_xmpp_ctx_t  *ctx;
 
     c = rev->data;
     s = c->data;
@@ -230,7 +231,13 @@ ngx_mail_xmpp_proxy_check(ngx_event_t *rev)
         return NGX_DONE;
     }
 
-    if (s->proxy->proxy_protocol) {
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    /* nothing is an answer to a client's header that was not sent yet */
+
+    if (s->proxy->proxy_protocol
+        || (ctx->pass && ctx->upstream.last != ctx->upstream.start))
+    {
         ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "mail proxy xmpp busy");
 
         if (ngx_handle_read_event(rev, 0) != NGX_OK) {
