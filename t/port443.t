@@ -19,6 +19,7 @@ use Time::HiRes qw(sleep time);
 
 use XMPP::Client;
 use XMPP::Dns;
+use XMPP::Files;
 use XMPP::Nginx;
 use XMPP::Process;
 use XMPP::Prosody;
@@ -284,25 +285,6 @@ like(run(qw(turnutils_uclient -S -t -n 1 -c -u dave -w secret -p 443 -E),
      qr/tot_send_msgs=1, tot_recv_msgs=1\b/, 'TURN: coturn relays');
 
 $t->finish;
-
-
-sub read_file {
-    my ($path) = @_;
-
-    open my $file, '<', $path or die "$path: $!\n";
-    local $/;
-
-    return scalar <$file>;
-}
-
-
-sub write_file {
-    my ($path, $text) = @_;
-
-    open my $file, '>', $path or die "$path: $!\n";
-    print $file $text;
-    close $file or die "$path: $!\n";
-}
 
 
 # They run as long as we hold them.

@@ -34,6 +34,7 @@ use XMPP::Dns;
 use XMPP::Ejabberd;
 use XMPP::Federation;
 use XMPP::Legacy;
+use XMPP::Files;
 use XMPP::Nginx;
 use XMPP::Process;
 use XMPP::Prosody;
@@ -514,23 +515,4 @@ sub refused {
     } else {
         is($request, undef, "$from -> $to: the auth service was not asked");
     }
-}
-
-
-sub read_file {
-    my ($path) = @_;
-
-    open my $file, '<', $path or die "$path: $!\n";
-    local $/;
-
-    return scalar <$file>;
-}
-
-
-sub write_file {
-    my ($path, $text) = @_;
-
-    open my $file, '>', $path or die "$path: $!\n";
-    print $file $text;
-    close $file or die "$path: $!\n";
 }

@@ -28,6 +28,7 @@ use XMPP::Client;
 use XMPP::Dns;
 use XMPP::Ejabberd;
 use XMPP::Federation;
+use XMPP::Files;
 use XMPP::Nginx;
 use XMPP::Process;
 use XMPP::Prosody;
@@ -494,23 +495,4 @@ sub not_believed {
 
     $alice->finish_writing;
     $alice->wait_end;
-}
-
-
-sub read_file {
-    my ($path) = @_;
-
-    open my $file, '<', $path or die "$path: $!\n";
-    local $/;
-
-    return scalar <$file>;
-}
-
-
-sub write_file {
-    my ($path, $text) = @_;
-
-    open my $file, '>', $path or die "$path: $!\n";
-    print $file $text;
-    close $file or die "$path: $!\n";
 }
