@@ -127,6 +127,16 @@ ngx_mail_xmpp_init_protocol(ngx_event_t *rev)
 
     c->log->action = "in auth state";
 
+#if (NGX_MAIL_SSL && defined SSL_OP_CLEANSE_PLAINTEXT)
+
+    /* OpenSSL keeps what it has decrypted till its buffer is used again */
+
+    if (c->ssl) {
+        SSL_set_options(c->ssl->connection, SSL_OP_CLEANSE_PLAINTEXT);
+    }
+
+#endif
+
     c->read->handler = ngx_mail_xmpp_auth_state;
 
     ngx_mail_xmpp_auth_state(rev);
@@ -520,14 +530,16 @@ ngx_int_t
 ngx_mail_xmpp_release(ngx_mail_session_t *s)
 {
     ngx_str_t             login;
+    ngx_connection_t     *c;
     ngx_mail_xmpp_ctx_t  *ctx;
 
+    c = s->connection;
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
     /* this is all that the log needs for the rest of the session */
 
     login.len = s->login.len;
-    login.data = ngx_pstrdup(s->connection->pool, &s->login);
+    login.data = ngx_pstrdup(c->pool, &s->login);
     if (login.data == NULL) {
         return NGX_ERROR;
     }
@@ -535,6 +547,14 @@ ngx_mail_xmpp_release(ngx_mail_session_t *s)
     ctx->cleanup->handler = NULL;
 
     ngx_mail_xmpp_destroy(s);
+
+#if (NGX_MAIL_SSL && defined SSL_OP_CLEANSE_PLAINTEXT)
+
+    if (c->ssl) {
+        SSL_clear_options(c->ssl->connection, SSL_OP_CLEANSE_PLAINTEXT);
+    }
+
+#endif
 
     s->login = login;
 
