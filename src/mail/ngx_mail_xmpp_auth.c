@@ -259,6 +259,10 @@ ngx_mail_xmpp_auth_error(ngx_mail_session_t *s, ngx_str_t *code,
         }
     }
 
+    if (s->quit) {
+        ngx_mail_xmpp_forget(s);
+    }
+
     if (ctx->out.failed) {
         return NGX_ERROR;
     }

@@ -124,9 +124,19 @@ typedef struct {
     ((ch) == ' ' || (ch) == '\t' || (ch) == CR || (ch) == LF)
 
 
-/* ngx_mail_xmpp_handler.c: the session up to the login */
+/* ngx_mail_xmpp_session.c: the life of a session's context */
 
 void ngx_mail_xmpp_init_session(ngx_mail_session_t *s, ngx_connection_t *c);
+
+/* overwrites the secrets, and all that was read, when the session is over */
+void ngx_mail_xmpp_forget(ngx_mail_session_t *s);
+
+/* destroys the context when relaying starts */
+ngx_int_t ngx_mail_xmpp_release(ngx_mail_session_t *s);
+
+
+/* ngx_mail_xmpp_handler.c: the session up to the login */
+
 void ngx_mail_xmpp_init_protocol(ngx_event_t *rev);
 void ngx_mail_xmpp_auth_state(ngx_event_t *rev);
 
@@ -135,9 +145,6 @@ ngx_int_t ngx_mail_xmpp_set_out(ngx_mail_session_t *s);
 
 /* sends it, the session may be closed then */
 void ngx_mail_xmpp_flush(ngx_mail_session_t *s, ngx_connection_t *c);
-
-/* forgets the login and its secrets when relaying starts */
-ngx_int_t ngx_mail_xmpp_release(ngx_mail_session_t *s);
 
 
 /* ngx_mail_xmpp_stream.c: the client's stream */

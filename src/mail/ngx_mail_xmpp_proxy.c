@@ -647,6 +647,7 @@ ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s, ngx_connection_t *c)
         return NGX_ERROR;
     }
 
+    ngx_mail_xmpp_forget(s);
     ngx_mail_proxy_upstream_error(s);
 
     return NGX_DONE;

@@ -460,6 +460,10 @@ ngx_mail_xmpp_error_handler(ngx_mail_session_t *s)
 
     ctx = s->ctx ? ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module) : NULL;
 
+    if (ctx) {
+        ngx_mail_xmpp_forget(s);
+    }
+
     if (ctx && ctx->pending && !ctx->pass) {
         ngx_mail_xmpp_write_failure(&out, &temporary, NULL);
         ngx_mail_xmpp_write_stream_end(&out);
