@@ -58,6 +58,17 @@ ngx_mail_xmpp_auth_request(ngx_mail_session_t *s, ngx_pool_t *pool,
         ngx_mail_xmpp_sasl_clear(s);
     }
 
+    /* nginx takes a digest away when it has sent it */
+
+    if (ctx->digest.data) {
+
+        if (s->passwd.data && s->passwd.data != ctx->digest.data) {
+            ngx_explicit_memzero(s->passwd.data, s->passwd.len);
+        }
+
+        s->passwd = ctx->digest;
+    }
+
 #if (NGX_MAIL_SSL)
 
     if (ngx_mail_xmpp_certificate_names(s, pool, &names) != NGX_OK) {

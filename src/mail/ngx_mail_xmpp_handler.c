@@ -174,7 +174,7 @@ ngx_mail_xmpp_auth_state(ngx_event_t *rev)
             return;
         }
 
-        if (ctx->out.last != ctx->out.start) {
+        if (ctx->out.failed || ctx->out.last != ctx->out.start) {
             ngx_mail_xmpp_flush(s, c);
             return;
         }

@@ -111,8 +111,9 @@ ngx_int_t
 ngx_mail_xmpp_sasl_cram_md5_step(ngx_mail_session_t *s, ngx_connection_t *c,
     ngx_str_t *message)
 {
-    u_char     *p, *last;
-    ngx_str_t   user, authzid;
+    u_char               *p, *last;
+    ngx_str_t             user, authzid;
+    ngx_mail_xmpp_ctx_t  *ctx;
 
     last = message->data + message->len;
 
@@ -139,6 +140,10 @@ ngx_mail_xmpp_sasl_cram_md5_step(ngx_mail_session_t *s, ngx_connection_t *c,
     user.len = p - user.data;
 
     ngx_str_null(&authzid);
+
+    ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
+
+    ctx->digest = s->passwd;
 
     return ngx_mail_xmpp_sasl_user(s, c, &user, &authzid);
 

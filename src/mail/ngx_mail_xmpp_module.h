@@ -90,6 +90,7 @@ typedef struct {
     ngx_pool_t                *sasl_pool;
     ngx_str_t                  secret;       /* what is to be overwritten */
     ngx_str_t                  authcid;      /* of LOGIN */
+    ngx_str_t                  digest;       /* of CRAM-MD5 */
 
     /* the upstream login */
 

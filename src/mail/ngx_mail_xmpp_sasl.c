@@ -114,20 +114,18 @@ ngx_uint_t
 ngx_mail_xmpp_sasl_mechanism(ngx_str_t *name)
 {
     u_char      buf[64];
-    ngx_str_t   decoded;
+    size_t      len;
     ngx_uint_t  i;
 
     if (name == NULL || name->len > sizeof(buf)) {
         return NGX_MAIL_XMPP_MECHANISMS;
     }
 
-    decoded.data = buf;
-    decoded.len = ngx_mail_xmpp_decode(buf, name);
+    len = ngx_mail_xmpp_decode(buf, name);
 
     for (i = 0; i < NGX_MAIL_XMPP_MECHANISMS; i++) {
-        if (ngx_mail_xmpp_mechanisms[i].name.len == decoded.len
-            && ngx_memcmp(ngx_mail_xmpp_mechanisms[i].name.data, buf,
-                          decoded.len)
+        if (ngx_mail_xmpp_mechanisms[i].name.len == len
+            && ngx_memcmp(ngx_mail_xmpp_mechanisms[i].name.data, buf, len)
                == 0)
         {
             break;
@@ -325,6 +323,7 @@ ngx_mail_xmpp_sasl_clear(ngx_mail_session_t *s)
 
     ngx_str_null(&ctx->secret);
     ngx_str_null(&ctx->authcid);
+    ngx_str_null(&ctx->digest);
 
     if (ctx->sasl_pool) {
         ngx_destroy_pool(ctx->sasl_pool);

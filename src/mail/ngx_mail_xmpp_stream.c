@@ -474,7 +474,11 @@ ngx_mail_xmpp_error_handler(ngx_mail_session_t *s)
             ngx_mail_xmpp_write_header(s, &out);
         }
 
-        if (ctx && ctx->pending) {
+        if (s->connection->close) {
+            ngx_mail_xmpp_write_stream_error(&out, "system-shutdown",
+                                             NULL, NULL);
+
+        } else if (ctx && ctx->pending) {
             ngx_mail_xmpp_write_stream_error(&out, "remote-connection-failed",
                                              NULL, NULL);
 
