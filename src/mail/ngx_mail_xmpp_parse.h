@@ -52,6 +52,8 @@ typedef struct {
     ngx_str_t                  uri;       /* raw */
     ngx_uint_t                 ns;
     ngx_uint_t                 depth;     /* of the element it belongs to */
+    unsigned                   id:8;      /* the same for equal namespaces */
+    unsigned                   plain:1;   /* compared as it is written */
 } ngx_mail_xmpp_binding_t;
 
 
@@ -215,6 +217,10 @@ ngx_int_t ngx_mail_xmpp_read_reference(ngx_mail_xmpp_parser_t *p, u_char ch,
     u_char *pos);
 ngx_int_t ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *pos);
 ngx_int_t ngx_mail_xmpp_declaration(ngx_mail_xmpp_parser_t *p);
+ngx_int_t ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p,
+    ngx_mail_xmpp_attr_t *attr);
+ngx_mail_xmpp_binding_t *ngx_mail_xmpp_binding(ngx_mail_xmpp_parser_t *p,
+    u_char *prefix, size_t len);
 ngx_int_t ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p);
 void ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p);
 ngx_int_t ngx_mail_xmpp_error(ngx_mail_xmpp_parser_t *p, char *error);

@@ -505,6 +505,15 @@ ngx_mail_xmpp_sasl_decode(ngx_mail_session_t *s, ngx_str_t *data,
         return NGX_DECLINED;
     }
 
+    /* bits that stand for nothing have to be zero */
+
+    if (p < last
+        && ngx_strchr((last - p == 1 ? "AEIMQUYcgkosw048" : "AQgw"), p[-1])
+           == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
     /* this works in place as the output never overtakes the input */
 
     decoded->data = text.data;

@@ -12,39 +12,6 @@
 #define ngx_mail_xmpp_move(ptr, n)  if (ptr) ptr -= (n)
 
 
-static ngx_int_t ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p,
-    ngx_mail_xmpp_attr_t *attr);
-static ngx_mail_xmpp_binding_t *ngx_mail_xmpp_binding(
-    ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len);
-static ngx_uint_t ngx_mail_xmpp_ns(ngx_str_t *uri);
-static ngx_uint_t ngx_mail_xmpp_same(ngx_str_t *one, ngx_str_t *two);
-
-
-static struct {
-    ngx_str_t   uri;
-    ngx_uint_t  ns;
-} ngx_mail_xmpp_namespaces[] = {
-    { ngx_string("jabber:client"), NGX_MAIL_XMPP_NS_CLIENT },
-    { ngx_string("jabber:server"), NGX_MAIL_XMPP_NS_SERVER },
-    { ngx_string("http://etherx.jabber.org/streams"),
-      NGX_MAIL_XMPP_NS_STREAM },
-    { ngx_string("urn:ietf:params:xml:ns:xmpp-tls"), NGX_MAIL_XMPP_NS_TLS },
-    { ngx_string("urn:ietf:params:xml:ns:xmpp-sasl"), NGX_MAIL_XMPP_NS_SASL },
-    { ngx_string("http://www.w3.org/XML/1998/namespace"),
-      NGX_MAIL_XMPP_NS_XML },
-    { ngx_string("http://www.w3.org/2000/xmlns/"), NGX_MAIL_XMPP_NS_XMLNS },
-    { ngx_null_string, 0 }
-};
-
-
-static ngx_mail_xmpp_binding_t  ngx_mail_xmpp_xml_binding = {
-    ngx_string("xml"),
-    ngx_string("http://www.w3.org/XML/1998/namespace"),
-    NGX_MAIL_XMPP_NS_XML,
-    0
-};
-
-
 ngx_int_t
 ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *pos)
 {
@@ -207,7 +174,7 @@ ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p)
                 continue;
             }
 
-            if (ngx_mail_xmpp_same(&bindings[j]->uri, &bindings[i]->uri)) {
+            if (bindings[j]->id == bindings[i]->id) {
                 return ngx_mail_xmpp_error(p, "not-well-formed");
             }
         }
@@ -238,89 +205,6 @@ ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p)
     p->markup = NULL;
 
     return NGX_OK;
-}
-
-
-/* takes a namespace declaration, anything else is passed over */
-
-static ngx_int_t
-ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p, ngx_mail_xmpp_attr_t *attr)
-{
-    ngx_str_t                 prefix;
-    ngx_uint_t                ns;
-    ngx_mail_xmpp_binding_t  *binding;
-
-    if (attr->name.len < 5 || ngx_memcmp(attr->name.data, "xmlns", 5) != 0) {
-        return NGX_OK;
-    }
-
-    if (attr->prefix == 0 && attr->name.len == 5) {
-        ngx_str_null(&prefix);
-
-    } else if (attr->prefix == 5) {
-        prefix.data = attr->name.data + 6;
-        prefix.len = attr->name.len - 6;
-
-    } else {
-        return NGX_OK;
-    }
-
-    ns = ngx_mail_xmpp_ns(&attr->value);
-
-    if (prefix.len == 3 && ngx_memcmp(prefix.data, "xml", 3) == 0) {
-
-        if (ns != NGX_MAIL_XMPP_NS_XML) {
-            return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
-        }
-
-        return NGX_OK;
-    }
-
-    if ((prefix.len && ns == NGX_MAIL_XMPP_NS_NONE)
-        || ns == NGX_MAIL_XMPP_NS_XML
-        || ns == NGX_MAIL_XMPP_NS_XMLNS
-        || (prefix.len == 5 && ngx_memcmp(prefix.data, "xmlns", 5) == 0))
-    {
-        return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
-    }
-
-    if (p->nbindings == NGX_MAIL_XMPP_MAX_BINDINGS) {
-        return ngx_mail_xmpp_error(p, "policy-violation");
-    }
-
-    binding = &p->bindings[p->nbindings++];
-
-    binding->prefix = prefix;
-    binding->uri = attr->value;
-    binding->ns = ns;
-    binding->depth = p->level;
-
-    return NGX_OK;
-}
-
-
-static ngx_mail_xmpp_binding_t *
-ngx_mail_xmpp_binding(ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len)
-{
-    ngx_uint_t                i;
-    ngx_mail_xmpp_binding_t  *binding;
-
-    if (len == 3 && ngx_memcmp(prefix, "xml", 3) == 0) {
-        return &ngx_mail_xmpp_xml_binding;
-    }
-
-    for (i = p->nbindings; i > 0; i--) {
-        binding = &p->bindings[i - 1];
-
-        if (binding->prefix.len == len
-            && (len == 0
-                || ngx_memcmp(binding->prefix.data, prefix, len) == 0))
-        {
-            return binding;
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -373,75 +257,6 @@ ngx_mail_xmpp_error(ngx_mail_xmpp_parser_t *p, char *error)
     p->error = error;
 
     return NGX_ERROR;
-}
-
-
-static ngx_uint_t
-ngx_mail_xmpp_ns(ngx_str_t *uri)
-{
-    size_t      len;
-    u_char      buf[256];
-    ngx_str_t   s;
-    ngx_uint_t  i;
-
-    if (uri->len == 0) {
-        return NGX_MAIL_XMPP_NS_NONE;
-    }
-
-    s = *uri;
-
-    if (ngx_strlchr(s.data, s.data + s.len, '&')) {
-
-        if (s.len > sizeof(buf)) {
-            return NGX_MAIL_XMPP_NS_OTHER;
-        }
-
-        len = ngx_mail_xmpp_decode(buf, &s);
-
-        s.data = buf;
-        s.len = len;
-    }
-
-    for (i = 0; ngx_mail_xmpp_namespaces[i].uri.len; i++) {
-        if (ngx_mail_xmpp_namespaces[i].uri.len == s.len
-            && ngx_memcmp(ngx_mail_xmpp_namespaces[i].uri.data, s.data, s.len)
-               == 0)
-        {
-            return ngx_mail_xmpp_namespaces[i].ns;
-        }
-    }
-
-    return NGX_MAIL_XMPP_NS_OTHER;
-}
-
-
-/* compares what two raw values stand for */
-
-static ngx_uint_t
-ngx_mail_xmpp_same(ngx_str_t *one, ngx_str_t *two)
-{
-    u_char    *p, *q, *p_last, *q_last;
-    uint32_t   a, b;
-
-    p = one->data;
-    p_last = one->data + one->len;
-    q = two->data;
-    q_last = two->data + two->len;
-
-    while (p < p_last && q < q_last) {
-
-        a = *p == '&' ? ngx_mail_xmpp_reference(&p, p_last)
-                      : ngx_mail_xmpp_utf8_decode(&p, p_last);
-
-        b = *q == '&' ? ngx_mail_xmpp_reference(&q, q_last)
-                      : ngx_mail_xmpp_utf8_decode(&q, q_last);
-
-        if (a != b) {
-            return 0;
-        }
-    }
-
-    return p == p_last && q == q_last;
 }
 
 
