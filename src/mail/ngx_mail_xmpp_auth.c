@@ -322,4 +322,8 @@ ngx_mail_xmpp_auth_stream_error(ngx_mail_session_t *s, ngx_str_t *code,
 
     ngx_mail_xmpp_write_header(s, &ctx->out);
     ngx_mail_xmpp_write_stream_error(&ctx->out, condition, location, text);
+
+    /* whatever is sent in the place of it needs a header, too */
+
+    ctx->stream = 0;
 }

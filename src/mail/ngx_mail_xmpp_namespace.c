@@ -12,7 +12,7 @@
 static ngx_uint_t ngx_mail_xmpp_namespace_id(ngx_mail_xmpp_parser_t *p,
     ngx_mail_xmpp_binding_t *binding);
 static ngx_uint_t ngx_mail_xmpp_ns(ngx_str_t *uri, ngx_uint_t plain);
-static ngx_uint_t ngx_mail_xmpp_plain(ngx_str_t *value);
+static uint32_t ngx_mail_xmpp_hash(ngx_str_t *value, ngx_uint_t *plain);
 static ngx_uint_t ngx_mail_xmpp_same(ngx_str_t *one, ngx_str_t *two);
 static uint32_t ngx_mail_xmpp_value_char(u_char **p, u_char *last);
 
@@ -40,6 +40,7 @@ static ngx_mail_xmpp_binding_t  ngx_mail_xmpp_xml_binding = {
     NGX_MAIL_XMPP_NS_XML,
     0,
     0,
+    0,
     1
 };
 
@@ -50,6 +51,7 @@ ngx_int_t
 ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p, ngx_mail_xmpp_attr_t *attr)
 {
     ngx_str_t                 prefix;
+    uint32_t                  hash;
     ngx_uint_t                ns, plain;
     ngx_mail_xmpp_binding_t  *binding;
 
@@ -68,7 +70,7 @@ ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p, ngx_mail_xmpp_attr_t *attr)
         return NGX_OK;
     }
 
-    plain = ngx_mail_xmpp_plain(&attr->value);
+    hash = ngx_mail_xmpp_hash(&attr->value, &plain);
     ns = ngx_mail_xmpp_ns(&attr->value, plain);
 
     if (prefix.len == 3 && ngx_memcmp(prefix.data, "xml", 3) == 0) {
@@ -98,6 +100,7 @@ ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p, ngx_mail_xmpp_attr_t *attr)
     binding->uri = attr->value;
     binding->ns = ns;
     binding->depth = p->level;
+    binding->hash = hash;
     binding->plain = plain;
     binding->id = ngx_mail_xmpp_namespace_id(p, binding);
 
@@ -123,7 +126,7 @@ ngx_mail_xmpp_namespace_id(ngx_mail_xmpp_parser_t *p,
 
         other = &p->bindings[i];
 
-        if (other->ns != binding->ns) {
+        if (other->ns != binding->ns || other->hash != binding->hash) {
             continue;
         }
 
@@ -214,22 +217,33 @@ ngx_mail_xmpp_ns(ngx_str_t *uri, ngx_uint_t plain)
 }
 
 
-/* returns 1 if a raw value stands for what is written */
+/* "plain" is set if a raw value stands for what is written, in ASCII */
 
-static ngx_uint_t
-ngx_mail_xmpp_plain(ngx_str_t *value)
+static uint32_t
+ngx_mail_xmpp_hash(ngx_str_t *value, ngx_uint_t *plain)
 {
-    u_char  *p, *last;
+    u_char    *p, *last;
+    uint32_t   hash;
 
+    hash = 0;
     last = value->data + value->len;
 
     for (p = value->data; p < last; p++) {
-        if (*p == '&' || *p < ' ') {
-            return 0;
+
+        if (*p == '&' || *p < ' ' || *p >= 0x80) {
+            break;
         }
+
+        hash = hash * 31 + *p;
     }
 
-    return 1;
+    *plain = (p == last);
+
+    while (p < last) {
+        hash = hash * 31 + ngx_mail_xmpp_value_char(&p, last);
+    }
+
+    return hash;
 }
 
 

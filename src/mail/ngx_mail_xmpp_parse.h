@@ -52,6 +52,7 @@ typedef struct {
     ngx_str_t                  uri;       /* raw */
     ngx_uint_t                 ns;
     ngx_uint_t                 depth;     /* of the element it belongs to */
+    uint32_t                   hash;      /* of what the value stands for */
     unsigned                   id:8;      /* the same for equal namespaces */
     unsigned                   plain:1;   /* compared as it is written */
 } ngx_mail_xmpp_binding_t;
