@@ -16,7 +16,7 @@ use warnings;
 
 use FindBin;
 
-use Test::More tests => 431;
+use Test::More tests => 435;
 
 use File::Temp ();
 use MIME::Base64 qw(decode_base64);
@@ -37,8 +37,9 @@ END { chdir '/'; undef $dir }
 
 my $said = output(split(' ', $cc), qw(-W -Wall -Werror -g -O1 -o driver),
     '-fsanitize=address,undefined', '-fno-sanitize-recover=all',
-    "-I$here/stub", "-I$src", "$here/driver.c", "$here/stub/ngx_core.c",
-    map { "$src/ngx_mail_xmpp_$_.c" } qw(parse tag text jid write));
+    "-I$here", "-I$here/stub", "-I$src",
+    "$here/driver.c", "$here/ways.c", "$here/stub/ngx_core.c",
+    map { "$src/ngx_mail_xmpp_$_.c" } qw(parse tag namespace text jid write));
 
 is($? . $said, '0', 'compiled without a warning') or die "no driver\n";
 
@@ -210,6 +211,10 @@ my @bad = (
         'duplicate through a namespace with references',
             "<s xmlns:a='urn:x&amp;' xmlns:b='urn:&#x78;&#38;' a:c='' b:c=''>",
             '',
+        'duplicate through namespaces that differ in white space',
+            "<s xmlns:a='urn:x\t' xmlns:b='urn:x ' a:c='' b:c=''>", '',
+        'duplicate through namespaces that differ in line ends',
+            "<s xmlns:a='urn:x\r\n' xmlns:b='urn:x\n' a:c='' b:c=''>", '',
         'duplicate through xml', "<s xml:lang='a' xml:lang", "='b'>",
         'slash in a tag', '<s /', " a='b'>",
         'two slashes', '<s/', '/>',
@@ -292,6 +297,8 @@ my @bad = (
             "<s xmlns='http://www.w3.org/2000/xmlns/'>", '',
         'that of xmlns with a reference',
             "<s xmlns='http://www.w3.org/2000/xmln&#115;/'>", '',
+        'that of xmlns with long references',
+            "<s xmlns:a='" . long('http://www.w3.org/2000/xmlns/') . "'>", '',
         'element with the prefix xmlns', '<xmlns:s>', '',
     ],
 
@@ -388,6 +395,8 @@ my @good = (
         . " xmlns:c='jabber:client'><c:message><c:body>a</c:body>"
         . "</c:message></stream>",
     'namespace with a reference' => "<s xmlns='jabber:&#99;lient'/>",
+    'namespace with long references' =>
+        "<s xmlns='" . long('http://etherx.jabber.org/streams') . "'/>",
     'namespace with an entity' => "<s xmlns='jabber:client&amp;'/>",
     'namespace nearly known' => "<s xmlns='jabber:clien'><a"
         . " xmlns='jabber:clients'/><a xmlns='JABBER:client'/></s>",
@@ -663,6 +672,11 @@ while (my ($kind, $cases) = splice @jids, 0, 2) {
     is(join("\n", map { escape($case[$_][1]) . ": $got[$_]" } 0 .. $#case),
        join("\n", map { "$_\n" } @wanted), "JIDs: $kind");
 }
+
+
+# A text in references, each of which takes a lot of room.
+
+sub long { $_[0] =~ s/(.)/sprintf '&#%012d;', ord $1/ger }
 
 
 # The results of some cases.  A sanitizer's report ends them.

@@ -19,77 +19,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <pool.h>
-
-
-#define MAX_EVENTS     4096
-#define RANDOM_ROUNDS  20
-
-
-typedef enum {
-    piece_all = 0,
-    piece_byte,
-    piece_split,
-    piece_random
-} piece_e;
-
-
-/* a way to hand a stream to the parser */
-
-typedef struct {
-    const char  *name;
-    piece_e      piece;
-    size_t       split;
-    ngx_uint_t   compact;
-    u_char      *buf;
-    size_t       size;
-} way_t;
-
-
-/* what the parser made of it, the events one behind the other in "data" */
-
-typedef struct {
-    u_char      *data;
-    size_t       len;
-    size_t       size;
-
-    ngx_int_t    rc;
-    char        *error;
-    size_t       offset;
-    ngx_uint_t   level;
-    ngx_uint_t   closed;
-
-    ngx_uint_t   n;
-
-    struct {
-        size_t      offset;    /* in the stream, behind the event */
-        size_t      len;       /* of "data" then */
-        u_char      event;
-        u_char      depth;
-    } events[MAX_EVENTS];
-} log_t;
+#include <ways.h>
 
 
 static void case_parse(u_char *in, size_t n);
-static void parse(log_t *log, u_char *in, size_t n, way_t *way);
-static void record(log_t *log, ngx_mail_xmpp_parser_t *p, ngx_buf_t *b);
-static void compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b, u_char *to,
-    way_t *way);
-static void compare(log_t *log, log_t *whole, way_t *way);
-static void prefix(log_t *log, log_t *whole, u_char *in, size_t n);
-static size_t room(log_t *log, size_t n);
 static void print_log(log_t *log);
 static void case_decode(u_char *in, size_t n);
+static ngx_uint_t is_text(u_char *in, size_t n);
 static void case_jid(char *kind, u_char *in, size_t n);
+static ngx_int_t check_jid(char *kind, u_char *in, size_t n,
+    ngx_str_t *local, ngx_str_t *domain);
 static void case_write(u_char *in, size_t n);
 static void case_memory(u_char *in, size_t n);
 static void case_chars(void);
-static void broken(const char *fmt, ...);
 static void print(const u_char *p, size_t n);
-static uint32_t next_random(void);
 
 
 static const char  *namespaces[] = {
@@ -98,7 +43,6 @@ static const char  *namespaces[] = {
 };
 
 static ngx_uint_t   nbroken;
-static uint32_t     seed = 1;
 
 
 int
@@ -150,425 +94,18 @@ main(void)
 static void
 case_parse(u_char *in, size_t n)
 {
-    u_char        *page, *end;
-    size_t         i, size, psize;
-    way_t          way;
-    ngx_uint_t     round;
-    static log_t   whole, log;
+    static log_t  whole;
 
-    psize = sysconf(_SC_PAGESIZE);
-    size = (n / psize + 1) * psize;
-
-    page = mmap(NULL, size + psize, PROT_READ|PROT_WRITE,
-                MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
-
-    if (page == MAP_FAILED
-        || mprotect(page + size, psize, PROT_NONE) != 0)
-    {
-        abort();
-    }
-
-    end = page + size;
-
-    memset(&way, 0, sizeof(way_t));
-
-    way.name = "whole";
-    way.buf = end - n;
-    way.size = n;
-
-    parse(&whole, in, n, &way);
-
-    /* any length at the end of a page */
-
-    way.name = "end of page";
-
-    for (i = 1; i <= n; i++) {
-        way.buf = end - i;
-        way.size = i;
-
-        parse(&log, in, i, &way);
-        prefix(&log, &whole, in, i);
-    }
-
-    /* all the pieces */
-
-    way.size = n;
-    way.buf = malloc(n);
-
-    for (way.compact = 0; way.compact < 2; way.compact++) {
-
-        way.name = way.compact ? "split, compacted" : "split";
-        way.piece = piece_split;
-
-        for (way.split = 1; way.split < n; way.split++) {
-            parse(&log, in, n, &way);
-            compare(&log, &whole, &way);
-        }
-    }
-
-    way.split = 0;
-
-    for (way.compact = 0; way.compact < 3; way.compact++) {
-
-        if (way.compact) {
-
-            /* nothing but the header and a child has to fit */
-
-            free(way.buf);
-            way.size = room(&whole, n);
-            way.buf = malloc(way.size);
-        }
-
-        way.name = way.compact ? "byte by byte, compacted" : "byte by byte";
-        way.piece = piece_byte;
-
-        parse(&log, in, n, &way);
-        compare(&log, &whole, &way);
-
-        way.name = way.compact ? "random pieces, compacted" : "random pieces";
-        way.piece = piece_random;
-
-        for (round = 0; round < RANDOM_ROUNDS; round++) {
-            parse(&log, in, n, &way);
-            compare(&log, &whole, &way);
-        }
-    }
-
-    free(way.buf);
-    munmap(page, size + psize);
+    way_all(&whole, in, n);
 
     print_log(&whole);
 }
 
 
 static void
-parse(log_t *log, u_char *in, size_t n, way_t *way)
-{
-    u_char                         *to;
-    size_t                          fed, piece;
-    ngx_buf_t                       b;
-    ngx_uint_t                      pending;
-    static ngx_mail_xmpp_parser_t   p;
-
-    memset(way->buf, 0xff, way->size);
-
-    b.start = way->buf;
-    b.pos = way->buf;
-    b.last = way->buf;
-    b.end = way->buf + way->size;
-
-    to = way->buf;
-    fed = 0;
-
-    log->len = 0;
-    log->n = 0;
-    log->error = NULL;
-    log->closed = 0;
-
-    ngx_mail_xmpp_parse_init(&p);
-
-    for ( ;; ) {
-
-        pending = ngx_mail_xmpp_parse_pending(&p);
-
-        log->rc = ngx_mail_xmpp_parse(&p, &b);
-        log->offset = fed - (b.last - b.pos);
-
-        if (b.pos < b.start || b.pos > b.last) {
-            broken("%s: pos is outside of the buffer", way->name);
-            break;
-        }
-
-        if (log->rc == NGX_ERROR) {
-            log->error = p.error;
-            break;
-        }
-
-        if (log->rc == NGX_OK) {
-            record(log, &p, &b);
-
-            if (p.event == ngx_mail_xmpp_stream_end) {
-                log->closed = 1;
-                break;
-            }
-
-            if (p.event == ngx_mail_xmpp_stream_start) {
-                to = b.pos;
-            }
-
-            if (way->compact > 1
-                && p.event == ngx_mail_xmpp_element_end && p.depth == 1)
-            {
-                compact(&p, &b, to, way);
-            }
-
-            continue;
-        }
-
-        if (log->rc != NGX_AGAIN || b.pos != b.last || pending) {
-            broken("%s: returned %d with %d bytes left", way->name,
-                   (int) log->rc, (int) (b.last - b.pos));
-            break;
-        }
-
-        if (way->compact) {
-            compact(&p, &b, to, way);
-        }
-
-        if (fed == n) {
-            break;
-        }
-
-        piece = n - fed;
-
-        if (way->piece == piece_byte) {
-            piece = 1;
-
-        } else if (way->piece == piece_split && fed < way->split) {
-            piece = way->split - fed;
-
-        } else if (way->piece == piece_random) {
-            piece = 1 + next_random() % 40;
-        }
-
-        if (piece > n - fed) {
-            piece = n - fed;
-        }
-
-        if (piece > (size_t) (b.end - b.last)) {
-            piece = b.end - b.last;
-        }
-
-        if (piece == 0) {
-            broken("%s: no room at byte %d", way->name, (int) fed);
-            break;
-        }
-
-        memcpy(b.last, in + fed, piece);
-
-        b.last += piece;
-        fed += piece;
-    }
-
-    log->level = p.level;
-
-    if (way->compact == 0 && memcmp(way->buf, in, fed) != 0) {
-        broken("%s: the bytes were changed", way->name);
-    }
-}
-
-
-static void
-put(log_t *log, const void *p, size_t n)
-{
-    if (log->len + n > log->size) {
-        log->size = (log->len + n) * 2;
-        log->data = realloc(log->data, log->size);
-    }
-
-    if (n) {
-        memcpy(log->data + log->len, p, n);
-        log->len += n;
-    }
-}
-
-
-static void
-put_string(log_t *log, ngx_str_t *s, ngx_buf_t *b)
-{
-    if (s->len && (s->data < b->start || s->data + s->len > b->last)) {
-        broken("a string is outside of the buffer");
-        ngx_str_null(s);
-    }
-
-    put(log, &s->len, sizeof(size_t));
-    put(log, s->data, s->len);
-}
-
-
-static void
-record(log_t *log, ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
-{
-    u_char      head[5];
-    ngx_uint_t  i;
-
-    head[0] = p->event;
-    head[1] = p->depth;
-    head[2] = p->ns;
-    head[3] = p->default_ns;
-    head[4] = p->nattrs;
-
-    put(log, head, sizeof(head));
-    put_string(log, &p->name, b);
-
-    for (i = 0; i < p->nattrs; i++) {
-        put(log, &p->attrs[i].prefix, sizeof(size_t));
-        put_string(log, &p->attrs[i].name, b);
-        put_string(log, &p->attrs[i].value, b);
-    }
-
-    if (p->event == ngx_mail_xmpp_element_end) {
-        put_string(log, &p->text, b);
-    }
-
-    if (log->n == MAX_EVENTS) {
-        abort();
-    }
-
-    log->events[log->n].offset = log->offset;
-    log->events[log->n].len = log->len;
-    log->events[log->n].event = p->event;
-    log->events[log->n].depth = p->depth;
-    log->n++;
-}
-
-
-static void
-compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b, u_char *to, way_t *way)
-{
-    u_char  *last;
-    size_t   left;
-
-    last = b->last;
-    left = b->last - b->pos;
-
-    ngx_mail_xmpp_parse_compact(p, b, to);
-
-    if (b->last > last || b->pos < to
-        || (size_t) (b->last - b->pos) != left)
-    {
-        broken("%s: compacted beyond the bytes", way->name);
-        abort();
-    }
-
-    for (last--; last >= b->last; last--) {
-        if (*last) {
-            broken("%s: bytes are left behind", way->name);
-            break;
-        }
-    }
-
-    /* what comes next must not be there already */
-
-    memset(b->last, 0xff, b->end - b->last);
-}
-
-
-static void
-compare(log_t *log, log_t *whole, way_t *way)
-{
-    if (log->rc != whole->rc || log->offset != whole->offset
-        || log->level != whole->level || log->closed != whole->closed
-        || (log->error && strcmp(log->error, whole->error) != 0))
-    {
-        broken("%s (%d): ends with %d %s at %d", way->name, (int) way->split,
-               (int) log->rc, log->error ? log->error : "", (int) log->offset);
-        return;
-    }
-
-    if (log->len != whole->len
-        || (log->len && memcmp(log->data, whole->data, log->len) != 0))
-    {
-        broken("%s (%d): other events", way->name, (int) way->split);
-    }
-}
-
-
-/* the first n bytes have to make the events that end in these */
-
-static void
-prefix(log_t *log, log_t *whole, u_char *in, size_t n)
-{
-    size_t      len;
-    ngx_uint_t  i;
-    ngx_int_t   rc;
-
-    len = 0;
-
-    for (i = 0; i < whole->n && whole->events[i].offset <= n; i++) {
-        len = whole->events[i].len;
-    }
-
-    rc = NGX_AGAIN;
-
-    if ((whole->rc == NGX_ERROR && n > whole->offset)
-        || (whole->closed && n >= whole->offset))
-    {
-        rc = whole->rc;
-    }
-
-    /* a tag is wrong as a whole */
-
-    if (whole->rc == NGX_ERROR && n == whole->offset && in[n - 1] == '>') {
-        rc = log->rc;
-    }
-
-    if (log->rc != rc
-        || (rc == NGX_ERROR && strcmp(log->error, whole->error) != 0)
-        || log->offset != (rc == NGX_AGAIN ? n : whole->offset))
-    {
-        broken("the first %d bytes end with %d at %d", (int) n, (int) log->rc,
-               (int) log->offset);
-        return;
-    }
-
-    if (log->len != len || (len && memcmp(log->data, whole->data, len) != 0)) {
-        broken("the first %d bytes make other events", (int) n);
-    }
-}
-
-
-/* the longest header with a child, and all there is in between */
-
-static size_t
-room(log_t *log, size_t n)
-{
-    size_t      header, child, last;
-    ngx_uint_t  i;
-
-    header = 0;
-    child = 0;
-    last = 0;
-
-    for (i = 0; i < log->n; i++) {
-
-        if (log->events[i].event == ngx_mail_xmpp_stream_start) {
-            header = log->events[i].offset;
-            last = header;
-        }
-
-        if (log->events[i].event == ngx_mail_xmpp_element_end
-            && log->events[i].depth == 1)
-        {
-            if (log->events[i].offset - last > child) {
-                child = log->events[i].offset - last;
-            }
-
-            last = log->events[i].offset;
-        }
-    }
-
-    if (n - last > child) {
-        child = n - last;
-    }
-
-    return header + child;
-}
-
-
-static u_char *
-get(void *dst, u_char *p, size_t n)
-{
-    memcpy(dst, p, n);
-
-    return p + n;
-}
-
-
-static void
 print_log(log_t *log)
 {
-    u_char            *p, head[5], *decoded;
+    u_char            *p, head[WAY_HEAD], *decoded;
     size_t             n, prefix;
     ngx_str_t          s;
     ngx_uint_t         i;
@@ -578,7 +115,7 @@ print_log(log_t *log)
 
     while (log->len && p < log->data + log->len) {
 
-        p = get(head, p, sizeof(head));
+        p = way_get(head, p, sizeof(head));
 
         printf("%s %d %s", names[head[0]], head[1], namespaces[head[2]]);
 
@@ -586,7 +123,7 @@ print_log(log_t *log)
             printf(" %s", namespaces[head[3]]);
         }
 
-        p = get(&n, p, sizeof(size_t));
+        p = way_get(&n, p, sizeof(size_t));
 
         printf(" ");
         print(p, n);
@@ -595,8 +132,8 @@ print_log(log_t *log)
         /* the values of attributes, and the text behind these */
 
         for (i = 0; i < head[4]; i++) {
-            p = get(&prefix, p, sizeof(size_t));
-            p = get(&n, p, sizeof(size_t));
+            p = way_get(&prefix, p, sizeof(size_t));
+            p = way_get(&n, p, sizeof(size_t));
 
             if (prefix && (prefix >= n || p[prefix] != ':')) {
                 broken("wrong length of a prefix");
@@ -607,7 +144,7 @@ print_log(log_t *log)
             printf("=");
             p += n;
 
-            p = get(&s.len, p, sizeof(size_t));
+            p = way_get(&s.len, p, sizeof(size_t));
             s.data = p;
             p += s.len;
 
@@ -617,7 +154,7 @@ print_log(log_t *log)
         }
 
         if (head[0] == ngx_mail_xmpp_element_end) {
-            p = get(&s.len, p, sizeof(size_t));
+            p = way_get(&s.len, p, sizeof(size_t));
             s.data = p;
             p += s.len;
 
@@ -643,8 +180,8 @@ print_log(log_t *log)
 static void
 case_decode(u_char *in, size_t n)
 {
-    u_char     *dst;
-    size_t      len;
+    u_char     *dst, *part;
+    size_t      i, len;
     ngx_str_t   s;
 
     s.data = in;
@@ -655,6 +192,30 @@ case_decode(u_char *in, size_t n)
     print(dst, len);
     printf("\n");
 
+    /* any length that is a text by itself, with the fence behind both */
+
+    for (i = 0; i <= n; i++) {
+
+        if (!is_text(in, i)) {
+            continue;
+        }
+
+        part = malloc(i);
+        s.data = memcpy(way_fence(i) - i, in, i);
+        s.len = i;
+
+        if (ngx_mail_xmpp_decode(part, &s) > len || memcmp(s.data, in, i) != 0
+            || memcmp(part, dst, ngx_mail_xmpp_decode(part, &s)) != 0)
+        {
+            broken("the first %d bytes are another text", (int) i);
+        }
+
+        free(part);
+    }
+
+    s.data = in;
+    s.len = n;
+
     if (ngx_mail_xmpp_decode(in, &s) != len || memcmp(in, dst, len) != 0) {
         broken("decoded in place it is another text");
     }
@@ -663,31 +224,56 @@ case_decode(u_char *in, size_t n)
 }
 
 
+/* only a text that the parser has found to be right may be decoded */
+
+static ngx_uint_t
+is_text(u_char *in, size_t n)
+{
+    u_char                         *xml, *p;
+    ngx_buf_t                       b;
+    static ngx_mail_xmpp_parser_t   parser;
+
+    xml = malloc(n + sizeof("<s><a></a>"));
+
+    p = memcpy(xml, "<s><a>", 6);
+    p = memcpy(p + 6, in, n);
+    memcpy(p + n, "</a>", 4);
+
+    b.start = xml;
+    b.pos = xml;
+    b.last = xml + n + 10;
+    b.end = b.last;
+
+    ngx_mail_xmpp_parse_init(&parser);
+
+    while (ngx_mail_xmpp_parse(&parser, &b) == NGX_OK) { /* void */ }
+
+    free(xml);
+
+    return parser.error == NULL && parser.level == 1 && b.pos == b.last
+           && parser.event == ngx_mail_xmpp_element_end
+           && parser.text.len == n;
+}
+
+
 static void
 case_jid(char *kind, u_char *in, size_t n)
 {
-    ngx_int_t  rc;
-    ngx_str_t  jid, local, domain;
+    u_char     *copy;
+    size_t      i;
+    ngx_int_t   rc;
+    ngx_str_t   local, domain;
 
-    jid.data = in;
-    jid.len = n;
+    /* any length before the fence */
 
-    if (strcmp(kind, "local") == 0) {
-        ngx_str_null(&domain);
-        local = jid;
-        rc = ngx_mail_xmpp_jid_local(&local);
-
-    } else if (strcmp(kind, "domain") == 0) {
-        ngx_str_null(&local);
-        domain = jid;
-        rc = ngx_mail_xmpp_jid_domain(&domain);
-
-    } else if (strcmp(kind, "jid") == 0) {
-        rc = ngx_mail_xmpp_jid_split(&jid, &local, &domain);
-
-    } else {
-        abort();
+    for (i = 0; i < n; i++) {
+        copy = memcpy(way_fence(i) - i, in, i);
+        (void) check_jid(kind, copy, i, &local, &domain);
     }
+
+    copy = memcpy(way_fence(n) - n, in, n);
+
+    rc = check_jid(kind, copy, n, &local, &domain);
 
     if (rc != NGX_OK) {
         printf(rc == NGX_DECLINED ? "declined\n" : "error\n");
@@ -699,6 +285,36 @@ case_jid(char *kind, u_char *in, size_t n)
     printf(" ");
     print(domain.data, domain.len);
     printf("\n");
+}
+
+
+static ngx_int_t
+check_jid(char *kind, u_char *in, size_t n, ngx_str_t *local,
+    ngx_str_t *domain)
+{
+    ngx_str_t  jid;
+
+    ngx_str_null(local);
+    ngx_str_null(domain);
+
+    jid.data = in;
+    jid.len = n;
+
+    if (strcmp(kind, "local") == 0) {
+        *local = jid;
+        return ngx_mail_xmpp_jid_local(local);
+    }
+
+    if (strcmp(kind, "domain") == 0) {
+        *domain = jid;
+        return ngx_mail_xmpp_jid_domain(domain);
+    }
+
+    if (strcmp(kind, "jid") != 0) {
+        abort();
+    }
+
+    return ngx_mail_xmpp_jid_split(&jid, local, domain);
 }
 
 
@@ -725,16 +341,28 @@ static void
 case_write(u_char *in, size_t n)
 {
     u_char               mechanism[] = "PLAIN", condition[] = "aborted";
+    size_t               i;
     ngx_str_t            text, fixed, names[2];
     ngx_pool_t           pool;
     ngx_mail_xmpp_out_t  out;
 
-    text.data = in;
-    text.len = n;
-
     pool_init(&pool, POOL_BLOCKS);
     memset(&out, 0, sizeof(ngx_mail_xmpp_out_t));
     out.pool = &pool;
+
+    /* any length before the fence: as a text, and in base64 */
+
+    for (i = 1; i <= n; i++) {
+        text.data = memcpy(way_fence(i) - i, in, i);
+        text.len = i;
+
+        ngx_mail_xmpp_write_mechanisms(&out, &text, 1);
+        ngx_mail_xmpp_write_challenge(&out, &text);
+        ngx_mail_xmpp_write_clear(&out);
+    }
+
+    text.data = memcpy(way_fence(n) - n, in, n);
+    text.len = n;
 
     ngx_mail_xmpp_write_stream(&out, 0, &text, &text, &text);
     print_out("header", &out);
@@ -883,7 +511,7 @@ case_chars(void)
 }
 
 
-static void
+void
 broken(const char *fmt, ...)
 {
     va_list  args;
@@ -915,15 +543,4 @@ print(const u_char *p, size_t n)
             printf("%%%02X", p[i]);
         }
     }
-}
-
-
-static uint32_t
-next_random(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-
-    return seed;
 }

@@ -55,6 +55,8 @@ typedef struct ngx_connection_s    ngx_connection_t;
 #define ngx_tolower(c)         ((c) >= 'A' && (c) <= 'Z' ? (c) | 0x20 : (c))
 #define ngx_explicit_memzero(p, n)  memset(p, 0, n)
 
+#define ngx_hash(key, c)       ((ngx_uint_t) (key) * 31 + (c))
+
 #define ngx_base64_encoded_length(n)  (((n) + 2) / 3 * 4)
 
 
