@@ -19,7 +19,9 @@ package XMPP::Service;
 #   expect => REGEX, [SECONDS]  read until the bytes not yet used match
 #   send => BYTES
 #   pieces => BYTES, SIZE, SECONDS      SIZE bytes at a time, with pauses
-#   sleep => SECONDS
+#   again => BYTES, [SECONDS], [TIMES]  over and over with pauses, so many times
+#                               or till the peer closes
+#   sleep => SECONDS            as many as XMPP::Nginx->scale makes of it
 #   drain => [SECONDS]          read until the peer closes
 #   echo                        send back what comes until the peer closes
 #   half                        send no more, still read
@@ -333,14 +335,25 @@ sub step_pieces {
 }
 
 
-sub step_sleep { sleep $_[1] }
+sub step_again {
+    my ($self, $bytes, $pause, $times) = @_;
+
+    for (my $n = 0; !$times || $n < $times; $n++) {
+        $self->step_send($bytes);
+        sleep $pause if $pause;
+    }
+}
+
+
+sub step_sleep { sleep $_[1] * XMPP::Nginx->scale }
 sub step_half  { shutdown $_[0]{socket}, 1 }
 
 
 sub step_drain {
     my ($self, $timeout) = @_;
 
-    $self->{input} = '' while $self->fill($timeout // 3600);
+    $self->{input} = '' while $self->fill(($timeout // 3600)
+                                          * XMPP::Nginx->scale);
 }
 
 
