@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Test::More tests => 168;
+use Test::More tests => 172;
 use Time::HiRes qw(time);
 
 use XMPP::Auth;
@@ -27,7 +27,7 @@ my $http = $t->answer_http(simple => [
 $t->start($http . <<'END');
 mail {
     auth_http 127.0.0.1:%{auth_port}/path?query;
-    auth_http_timeout 1s;
+    auth_http_timeout %{1s};
     auth_http_header X-Key "secret key";
 
     server {
@@ -180,7 +180,9 @@ my @refusal = (
     [ 'Auth-Status' => ']]>' ], 'not-authorized', ']]&gt;',
     [ 'Auth-Status' => 'Zażółć 🦊' ], 'not-authorized', 'Zażółć 🦊',
     [ 'Auth-Status' => "caf\xe9" ], 'not-authorized', "caf\xef\xbf\xbd",
-    [ 'Auth-Status' => "a\x01b" ], 'not-authorized', "a\xef\xbf\xbdb",
+    [ 'Auth-Status' => "a\xef\xbf\xbeb" ], 'not-authorized', "a\xef\xbf\xbdb",
+    [ 'Auth-Status' => "a\x01b" ], 'temporary-auth-failure', undef,
+    [ 'Auth-Status' => "a\x7fb" ], 'temporary-auth-failure', undef,
     [ 'Auth-Status' => 'no', 'Auth-Error-Code' => 'account-disabled' ],
         'account-disabled', 'no',
     [ 'Auth-Error-Code' => 'credentials-expired', 'Auth-Status' => 'old' ],

@@ -219,7 +219,7 @@ mail {
     server {
         listen 127.0.0.1:%{hasty_port};
         protocol xmpp;
-        timeout 1s;
+        timeout %{1s};
     }
 }
 END

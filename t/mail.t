@@ -54,7 +54,7 @@ mail {
     server {
         listen 127.0.0.1:%{quick_port};
         protocol imap;
-        timeout 1s;
+        timeout %{1s};
     }
 
     server {

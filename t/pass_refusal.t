@@ -142,7 +142,7 @@ mail {
     ssl_certificate $crt;
     ssl_certificate_key $key;
     xmpp_auth none;
-    timeout 1s;
+    timeout %{1s};
 
     server {
         listen 127.0.0.1:%{client_port};
@@ -176,7 +176,7 @@ mail {
     server {
         listen 127.0.0.1:%{slow_port};
         protocol xmpp;
-        auth_http_timeout 500ms;
+        auth_http_timeout %{0.5s};
     }
 }
 END

@@ -105,7 +105,7 @@ my $auth = XMPP::Auth->new($t);
 my $backend = XMPP::Backend->new($t);
 
 $t->start(<<"END");
-worker_shutdown_timeout 1s;
+worker_shutdown_timeout %{1s};
 
 mail {
     auth_http 127.0.0.1:%{auth_port}/auth;
@@ -131,7 +131,7 @@ mail {
         listen 127.0.0.1:%{short_port};
         protocol xmpp;
         xmpp_stream server;
-        timeout 1s;
+        timeout %{1s};
         proxy_protocol on;
     }
 }

@@ -52,7 +52,7 @@ mail {
         listen 127.0.0.1:%{quick_port};
         protocol xmpp;
         starttls only;
-        timeout 1s;
+        timeout %{1s};
     }
 }
 END

@@ -17,7 +17,7 @@ use XMPP::Client;
 use XMPP::Nginx;
 use XMPP::Wire;
 
-my $t = XMPP::Nginx->new(main => 'worker_shutdown_timeout 1s;');
+my $t = XMPP::Nginx->new(main => 'worker_shutdown_timeout %{1s};');
 my $certs = $t->certs;
 my $auth = XMPP::Auth->new($t);
 my $backend = XMPP::Backend->new($t);
@@ -32,13 +32,13 @@ mail {
     server {
         listen 127.0.0.1:%{quick_port};
         protocol xmpp;
-        timeout 1s;
+        timeout %{1s};
     }
 
     server {
         listen 127.0.0.1:%{direct_port} ssl;
         protocol xmpp;
-        timeout 1s;
+        timeout %{1s};
     }
 
     server {
@@ -125,7 +125,7 @@ twice {
 
     for (unpack '(a20)*', open_stream()) {
         $c->send($_);
-        sleep 0.3;
+        sleep 0.3 * $t->scale;
     }
 
     my $got = $c->read_until(qr{</stream:(?:features|error)>});

@@ -137,7 +137,8 @@ sub handshakes {
     my ($failed, $session, $resumed) = (0, undef, 0);
 
     for (1 .. $times) {
-        my $c = XMPP::Client->new($via ? $starttls : $direct, timeout => 2);
+        my $c = XMPP::Client->new($via ? $starttls : $direct,
+                                  timeout => 2 * $t->scale);
 
         if ($via) {
             $c->send(open_stream() . STARTTLS);

@@ -20,12 +20,14 @@ package XMPP::Nginx;
 #   $t->finish;         # one test: stopped in order, nothing bad in the log
 #
 # %{NAME_port} is a free port, the same for each mention, $t->port('NAME');
-# %{dir} the folder, where relative paths in the configuration start.  What
+# %{dir} the folder, where relative paths in the configuration start; %{1.5s} a
+# time, longer where all takes longer, see scale.  What
 # stands before "mail {" (load_module, pid, error_log, daemon, user, events) is
 # made here; TEST_NGINX_GLOBALS is put there as well.
 #
 # Options of new: log => 'info' (level; by default debug if built with it),
 #                 main => 'directives;' (more before "mail {")
+#                 connections => 1024 (worker_connections)
 #
 #   $t->answer_http(AUTH => [ HEADER => VALUE, ... ])   an http server in the
 #       same nginx as the auth service on port('AUTH'), as a configuration text
@@ -34,10 +36,13 @@ package XMPP::Nginx;
 #   $t->allow(qr/.../)      an alert that the test provokes
 #   $t->reconfigure($conf)  new text and HUP
 #   $t->signal('HUP'), $t->stop, $t->dir, $t->pid, $t->version ("1.26.3")
+#   $t->scale               what times of a test are multiplied by
 #   $t->conf_error($conf)   what "nginx -t" says of it; undef if it is good
 #
 # Environment: TEST_NGINX_BINARY, TEST_NGINX_MODULE, TEST_NGINX_VERBOSE,
-# TEST_NGINX_LEAVE, TEST_NGINX_GLOBALS, TEST_NGINX_TIMEOUT (seconds, 8).
+# TEST_NGINX_LEAVE, TEST_NGINX_GLOBALS, TEST_NGINX_TIMEOUT (seconds, 8),
+# TEST_NGINX_SCALE (1), TEST_NGINX_VALGRIND (options of valgrind, under which
+# nginx then runs).
 
 use strict;
 use warnings;
@@ -115,6 +120,7 @@ sub dir     { "$_[0]{dir}" }
 sub pid     { $_[0]{pid} }
 sub top     { $top }
 sub timeout { $ENV{TEST_NGINX_TIMEOUT} || 8 }
+sub scale   { $ENV{TEST_NGINX_SCALE} || 1 }
 sub version { $_[0]{built} =~ m{nginx/([\d.]+)} ? $1 : undef }
 sub port    { $_[0]{port}{$_[1]} ||= XMPP::Ports::take() }
 sub allow   { push @{ $_[0]{allow} }, $_[1] }
@@ -166,6 +172,7 @@ sub _fill {
 
     $text =~ s/%\{dir\}/$self->dir/ge;
     $text =~ s/%\{(\w+)_port\}/$self->port($1)/ge;
+    $text =~ s/%\{([\d.]+)s\}/int(1000 * $1 * $self->scale) . 'ms'/ge;
 
     return $text;
 }
@@ -178,10 +185,11 @@ sub _configure {
     my $dir = $self->dir;
     my $level = $self->{log}
                 || ($self->{built} =~ /--with-debug/ ? 'debug' : 'info');
+    my $connections = $self->{connections} || 1024;
 
     my $main = "daemon off;\nworker_processes 1;\npid $dir/nginx.pid;\n"
              . "error_log $dir/error.log $level;\n"
-             . "events { worker_connections 1024; }\n";
+             . "events { worker_connections $connections; }\n";
 
     # Workers of root would become "nobody", who may not enter the folder.
     $main = "user root root;\n$main" if $> == 0;
@@ -198,11 +206,22 @@ sub _configure {
 }
 
 
+sub _valgrind {
+    my ($self, @more) = @_;
+
+    my @option = split ' ', $ENV{TEST_NGINX_VALGRIND} // '' or return;
+
+    return ('valgrind', '-q', @option, @more,
+            "--suppressions=$top/t/valgrind.supp",
+            "--log-file=$self->{dir}/valgrind.%p");
+}
+
+
 sub start {
     my ($self, $conf) = @_;
 
     # Not even a test that was killed leaves an nginx behind.
-    my @command = (qw(setpriv --pdeathsig TERM --),
+    my @command = (qw(setpriv --pdeathsig TERM --), $self->_valgrind,
                    $self->_configure($conf, 'nginx.conf'),
                    '-e', "$self->{dir}/error.log");
 
@@ -242,7 +261,9 @@ sub reconfigure {
 sub conf_error {
     my ($self, $conf) = @_;
 
-    my @command = ($self->_configure($conf, 'try.conf'), '-e', 'stderr', '-t');
+    # it ends as soon as it has said its piece, and frees nothing
+    my @command = ($self->_valgrind('--leak-check=no'),
+                   $self->_configure($conf, 'try.conf'), '-e', 'stderr', '-t');
 
     my $pid = open(my $out, '-|') // die "fork: $!\n";
 
@@ -277,7 +298,7 @@ sub stop {
 
     for ([ QUIT => 5 ], [ TERM => 2 ], [ KILL => 5 ]) {
         my ($signal, $seconds) = @$_;
-        my $end = time + $seconds;
+        my $end = time + $seconds * $self->scale;
 
         kill $signal, $pid;
 
@@ -328,7 +349,7 @@ sub faults {
     my @fault;
     my $status = $self->stop;
 
-    push @fault, 'nginx did not stop within 5 s of QUIT' if !defined $status;
+    push @fault, 'nginx did not stop in time after QUIT' if !defined $status;
     push @fault, "nginx ended with status $status" if $status;
 
     for my $line (split /\n/, $self->log) {
@@ -336,7 +357,8 @@ sub faults {
         push @fault, $line unless grep { $line =~ $_ } @{ $self->{allow} };
     }
 
-    for my $file (glob "$self->{dir}/sanitizer.*") {
+    for my $file (glob "$self->{dir}/{sanitizer,valgrind}.*") {
+        next if -z $file;
         push @fault, $self->_text(File::Basename::basename($file));
     }
 
