@@ -24,8 +24,9 @@ my @run = $interop->runs(@client);
 my %server = map { $_->{server} => 1 } grep { !$_->{except} } @run;
 
 my @proxied = qw(prosody ejabberd);
+my @again;
 
-plan tests => @run + @client + keys(%server) + 2 * @proxied + 2;
+plan tests => @run + @client + keys(%server) + 2 * @proxied + 3;
 
 for my $run (@run) {
     my $title = XMPP::Interop::title($run);
@@ -41,6 +42,14 @@ for my $run (@run) {
 
     $run->{result} = $record ? $interop->record($run) : $interop->run($run);
 
+    # A program may hang once, and this is a matter of hundreds of logins.
+    if ($run->{result}{why}) {
+        push @again, $title;
+        diag("$title: once more: $run->{result}{why}\n$run->{result}{said}");
+        $run->{result} = $record ? $interop->record($run)
+                                 : $interop->run($run);
+    }
+
     my $why = $run->{result}{why};
 
     if (!ok(!$why, $title)) {
@@ -52,6 +61,8 @@ for my $run (@run) {
                               : 'without nginx it does not fail');
     }
 }
+
+cmp_ok(scalar @again, '<=', 3, 'few were tried once more');
 
 is($interop->distrusts($_), undef, "$_->{name}: checks the certificate")
     for @client;
