@@ -15,43 +15,29 @@ use strict;
 use warnings;
 
 use FindBin;
+use lib "$FindBin::Bin/lib";
 
 use Test::More tests => 435;
 
-use File::Temp ();
 use MIME::Base64 qw(decode_base64);
 use XML::LibXML;
 
-my $src = "$FindBin::Bin/../src/mail";
-my $here = "$FindBin::Bin/parse";
-my $dir = File::Temp->newdir('nginx-xmpp-XXXXXX', TMPDIR => 1,
-                             CLEANUP => !$ENV{TEST_NGINX_LEAVE});
-my $cc = $ENV{CC} || 'cc';
+use XMPP::Files;
+use XMPP::Parser qw(escape octets tree unescape);
 
-# Leaks are looked for elsewhere: it does not work in every container.
-$ENV{ASAN_OPTIONS} = 'detect_leaks=0';
-$ENV{UBSAN_OPTIONS} = 'print_stacktrace=1';
+my $parser = XMPP::Parser->new;
 
-chdir $dir or die "$dir: $!\n";
-END { chdir '/'; undef $dir }
-
-my $said = output(split(' ', $cc), qw(-W -Wall -Werror -g -O1 -o driver),
-    '-fsanitize=address,undefined', '-fno-sanitize-recover=all',
-    "-I$here", "-I$here/stub", "-I$src",
-    "$here/driver.c", "$here/ways.c", "$here/stub/ngx_core.c",
-    map { "$src/ngx_mail_xmpp_$_.c" } qw(parse tag namespace text jid write));
-
-is($? . $said, '0', 'compiled without a warning') or die "no driver\n";
+is($parser->said, '', 'compiled without a warning');
 
 
 # What real clients and a real server send.
 
-my @files = sort glob "$here/streams/*";
+my @files = sort glob "$FindBin::Bin/parse/streams/*";
 
 is(@files, 51, 'recorded streams');
 
 my @streams = map { read_file($_) } @files;
-my @parsed = drive(map { [ parse => $_ ] } @streams);
+my @parsed = $parser->drive(map { [ parse => $_ ] } @streams);
 
 for my $file (@files) {
     my $name = $file =~ s{.*/}{}r;
@@ -332,7 +318,7 @@ while (my ($condition, $cases) = splice @bad, 0, 2) {
         push @case, [ parse => $good . $rest ];
     }
 
-    for my $got (drive(@case)) {
+    for my $got ($parser->drive(@case)) {
         my $ending = join '', grep { !/^(?:header|start|end) / }
                                    $got =~ /.*\n/g;
 
@@ -433,7 +419,7 @@ while (my ($name, $document) = splice @good, 0, 2) {
     push @document, $document;
 }
 
-for my $got (drive(map { [ parse => $_ ] } @document)) {
+for my $got ($parser->drive(map { [ parse => $_ ] } @document)) {
     # LibXML does not tell of this declaration.
     $got =~ s/ xmlns:xml=\S+//;
 
@@ -487,7 +473,7 @@ compare('XML gone wrong', map {
 my $start = '370-37d 37f-1fff 200c-200d 2070-218f 2c00-2fef 3001-d7ff'
             . ' f900-fdcf fdf0-fffd 10000-effff';
 
-is((drive([ chars => '' ]))[0],
+is(($parser->drive([ chars => '' ]))[0],
    "Char 80-d7ff e000-fffd 10000-10ffff\n"
    . "NameStartChar c0-d6 d8-f6 f8-2ff $start\n"
    . "NameChar b7-b7 c0-d6 d8-f6 f8-37d 37f-1fff 200c-200d 203f-2040"
@@ -515,7 +501,7 @@ my @decode = (
 
 my %decoded = @decode;
 my @raw = sort keys %decoded;
-my @decoded = drive(map { [ decode => $_ ] } @raw);
+my @decoded = $parser->drive(map { [ decode => $_ ] } @raw);
 
 is(shift @decoded, escape($decoded{$_}) . "\n", 'decoded: ' . escape($_))
     for @raw;
@@ -554,14 +540,15 @@ while (my ($name, $text, $wanted) = splice @written, 0, 3) {
     push @wanted, $wanted;
 }
 
-my @out = drive(map { [ write => $_ ] } @text);
+my @out = $parser->drive(map { [ write => $_ ] } @text);
 
 for my $name (@name) {
     is(written(shift @out, shift @text), written_wanted(shift @wanted),
        "written: $name");
 }
 
-@out = drive([ write => 'a' ], map { [ memory => $_ ] } 'a', 'b' x 3000);
+@out = $parser->drive([ write => 'a' ],
+                      map { [ memory => $_ ] } 'a', 'b' x 3000);
 
 my $streams = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
 my $tls = "xmlns='urn:ietf:params:xml:ns:xmpp-tls'";
@@ -667,7 +654,7 @@ while (my ($kind, $cases) = splice @jids, 0, 2) {
             ? 'ok ' . escape($local) . ' ' . escape($domain) : 'declined');
     }
 
-    my @got = drive(@case);
+    my @got = $parser->drive(@case);
 
     is(join("\n", map { escape($case[$_][1]) . ": $got[$_]" } 0 .. $#case),
        join("\n", map { "$_\n" } @wanted), "JIDs: $kind");
@@ -679,96 +666,13 @@ while (my ($kind, $cases) = splice @jids, 0, 2) {
 sub long { $_[0] =~ s/(.)/sprintf '&#%012d;', ord $1/ger }
 
 
-# The results of some cases.  A sanitizer's report ends them.
-
-sub drive {
-    my @cases = @_;
-
-    write_file('cases', map { "$_->[0] " . length($_->[1])
-                                   . "\n$_->[1]\n" } @cases);
-
-    my $status = system './driver < cases > out 2> err';
-    my @results = split /^\.\n/m, read_file('out');
-
-    if ($status || -s 'err' || @results != @cases) {
-        diag("the driver ended with $status at case "
-             . escape($cases[@results ? $#results : 0][1]));
-        diag(read_file('err'));
-        push @results, ("crashed\n") x (@cases - @results);
-        $results[-1] .= "crashed\n";
-    }
-
-    # Attributes have no order.
-    s/^((?:header \d+ \S+|start \d+) \S+ \S+) (.*)$/
-      join ' ', $1, sort split ' ', $2/gem for @results;
-
-    return @results;
-}
-
-
-# The events of a document, as the driver prints them; undef if it is none.
-
-sub tree {
-    my ($bytes) = @_;
-
-    # The parser lets white space be in front: a restarted stream has it.
-    my $space = $bytes =~ s/^([ \t\r\n]+)// ? length $1 : 0;
-
-    my $document = eval {
-        XML::LibXML->new(no_network => 1)->parse_string($bytes);
-    } or return undef;
-
-    my $length = $space + length($bytes =~ s/[ \t\r\n]+\z//r);
-
-    return elements($document->documentElement, 0) . "closed $length\n";
-}
-
-
-sub elements {
-    my ($element, $depth) = @_;
-
-    my %known = (
-        '' => 'none',
-        'jabber:client' => 'client',
-        'jabber:server' => 'server',
-        'http://etherx.jabber.org/streams' => 'stream',
-        'urn:ietf:params:xml:ns:xmpp-tls' => 'tls',
-        'urn:ietf:params:xml:ns:xmpp-sasl' => 'sasl',
-        'http://www.w3.org/XML/1998/namespace' => 'xml',
-    );
-
-    my $ns = $known{$element->namespaceURI || ''} || 'other';
-    my $name = octets($element->localname);
-    my @children = grep { $_->nodeType == XML_ELEMENT_NODE }
-                        $element->childNodes;
-
-    my @attributes = map {
-        octets($_->nodeName) . '='
-            . octets($_->nodeType == XML_NAMESPACE_DECL ? $_->declaredURI
-                                                        : $_->value)
-    } $element->attributes;
-
-    my $events = $depth ? "start $depth $ns"
-        : "header 0 $ns " . ($known{$element->lookupNamespaceURI('') || ''}
-                             || 'other');
-
-    $events .= join(' ', " $name", sort @attributes) . "\n"
-               . join '', map { elements($_, $depth + 1) } @children;
-
-    return $events . ($depth ? "end $depth $ns $name "
-                               . (@children ? ''
-                                            : octets($element->textContent))
-                             : "close 0 $ns $name") . "\n";
-}
-
-
 # Compares the verdicts on documents; few of these are any good.
 
 sub compare {
     my ($name, @documents) = @_;
 
     my ($taken, @differ) = (0);
-    my @results = drive(map { [ parse => $_ ] } @documents);
+    my @results = $parser->drive(map { [ parse => $_ ] } @documents);
 
     for my $document (@documents) {
         my $got = shift @results;
@@ -859,57 +763,4 @@ sub written_wanted {
                                         'header to');
 
     return join '', map { "$_: $found{$_}\n" } sort keys %found;
-}
-
-
-# What a command says; its status is in $?.
-
-sub output {
-    open my $pipe, '-|', 'sh', '-c', '"$@" 2>&1', 'sh', @_ or die "sh: $!\n";
-    my $said = join '', <$pipe>;
-    close $pipe;
-
-    return $said;
-}
-
-
-sub octets {
-    my ($characters) = @_;
-
-    utf8::encode($characters);
-
-    return escape($characters);
-}
-
-
-sub escape {
-    my ($bytes) = @_;
-
-    return $bytes =~ s/([^!-\$&-<>-~])/sprintf '%%%02X', ord $1/ger;
-}
-
-
-sub unescape {
-    my ($text) = @_;
-
-    return $text =~ s/%(..)/chr hex $1/ger;
-}
-
-
-sub read_file {
-    my ($file) = @_;
-
-    open my $in, '<:raw', $file or die "$file: $!\n";
-    local $/;
-
-    return <$in> // '';
-}
-
-
-sub write_file {
-    my ($file, @bytes) = @_;
-
-    open my $out, '>:raw', $file or die "$file: $!\n";
-    print {$out} @bytes;
-    close $out or die "$file: $!\n";
 }

@@ -6,21 +6,27 @@ package XMPP::Parser;
 #   my @events = $parser->parse(@streams);
 #               # of each stream: its events, one a line, the same for whatever
 #               # pieces it was handed over in, see t/parse.t
+#   my @results = $parser->drive([ KIND => $bytes ], ...);   # see the driver
 #   my $events = XMPP::Parser::judged($stream);
 #               # what these have to be, by XML::LibXML; a stream that was not
 #               # closed is closed for it
+#   my $events = XMPP::Parser::tree($document);     # undef if it is none
 #   $parser->said               # what the compiler said
 #
-# Strings in events have percent escapes.
+# Strings in events have percent escapes, as octets($characters) and
+# escape($bytes) make them; unescape($text) takes them away.
 
 use strict;
 use warnings;
 
+use Exporter qw(import);
 use File::Temp ();
 use XML::LibXML;
 
 use XMPP::Files;
 use XMPP::Nginx;
+
+our @EXPORT_OK = qw(escape judged octets tree unescape);
 
 # Leaks are looked for elsewhere: it does not work in every container.
 my %environment = (ASAN_OPTIONS => 'detect_leaks=0',
@@ -53,7 +59,8 @@ sub new {
         "-fno-sanitize-recover=all -o $self->{dir}/driver",
         "-I$here -I$here/stub -I$src",
         (grep { -e } map { "$here/$_.c" } qw(driver ways stub/ngx_core)),
-        map { "$src/ngx_mail_xmpp_$_.c" } qw(parse tag namespace text jid write);
+        map { "$src/ngx_mail_xmpp_$_.c" }
+            qw(parse tag namespace text jid write);
 
     $self->{said} = `$command 2>&1`;
     die "no driver:\n$self->{said}" if $?;
@@ -68,18 +75,26 @@ sub said { $_[0]{said} }
 sub parse {
     my ($self, @streams) = @_;
 
+    return $self->drive(map { [ parse => $_ ] } @streams);
+}
+
+
+sub drive {
+    my ($self, @cases) = @_;
+
     my $dir = $self->{dir};
     local @ENV{keys %environment} = values %environment;
 
-    write_file("$dir/cases", join '', map { 'parse ' . length($_) . "\n$_\n" }
-                                      @streams);
+    write_file("$dir/cases", join '', map {
+        "$_->[0] " . length($_->[1]) . "\n$_->[1]\n"
+    } @cases);
 
     my $status = system "$dir/driver < $dir/cases > $dir/out 2> $dir/err";
     my @results = split /^\.\n/m, read_file("$dir/out");
 
     # A sanitizer's report ends the driver, and with it all other results.
-    if ($status || -s "$dir/err" || @results != @streams) {
-        push @results, ("crashed\n") x (@streams - @results);
+    if ($status || -s "$dir/err" || @results != @cases) {
+        push @results, ("crashed\n") x (@cases - @results);
         $results[-1] .= "status $status\n" . read_file("$dir/err");
     }
 
@@ -94,10 +109,10 @@ sub parse {
 sub judged {
     my ($stream) = @_;
 
-    my $all = _tree($stream);
+    my $all = tree($stream);
     return $all if defined $all;
 
-    $all = _tree("$stream</stream:stream>") // return "not XML: $@\n";
+    $all = tree("$stream</stream:stream>") // return "not XML: $@\n";
 
     # The parser has not seen this end.
     $all =~ s/^close .*\nclosed \d+\n\z/again 1\n/m;
@@ -106,9 +121,10 @@ sub judged {
 }
 
 
-sub _tree {
+sub tree {
     my ($bytes) = @_;
 
+    # The parser lets white space be in front: a restarted stream has it.
     my $space = $bytes =~ s/^([ \t\r\n]+)// ? length $1 : 0;
     my $document = eval {
         XML::LibXML->new(no_network => 1)->parse_string($bytes);
@@ -124,12 +140,12 @@ sub _elements {
     my ($element, $depth) = @_;
 
     my $ns = _namespace($element->namespaceURI);
-    my $name = _escape($element->localname);
+    my $name = octets($element->localname);
     my @child = grep { $_->nodeType == XML_ELEMENT_NODE } $element->childNodes;
 
     my @attribute = sort map {
-        _escape($_->nodeName) . '='
-            . _escape($_->nodeType == XML_NAMESPACE_DECL ? $_->declaredURI
+        octets($_->nodeName) . '='
+            . octets($_->nodeType == XML_NAMESPACE_DECL ? $_->declaredURI
                                                          : $_->value)
     } $element->attributes;
 
@@ -138,13 +154,11 @@ sub _elements {
     if (!$depth) {
         my $default = _namespace($element->lookupNamespaceURI(''));
 
-        $default = 'other' if $default eq 'none';
-
         return join '', join(' ', "header 0 $ns $default $name", @attribute),
                         "\n", @inside, "close 0 $ns $name\n";
     }
 
-    my $text = @child ? '' : _escape($element->textContent);
+    my $text = @child ? '' : octets($element->textContent);
 
     return join '', join(' ', "start $depth $ns $name", @attribute), "\n",
                     @inside, "end $depth $ns $name $text\n";
@@ -154,12 +168,26 @@ sub _elements {
 sub _namespace { $namespace{ $_[0] // '' } || 'other' }
 
 
-sub _escape {
+sub octets {
     my ($characters) = @_;
 
     utf8::encode($characters);
 
-    return $characters =~ s/([^!-\$&-<>-~])/sprintf '%%%02X', ord $1/ger;
+    return escape($characters);
+}
+
+
+sub escape {
+    my ($bytes) = @_;
+
+    return $bytes =~ s/([^!-\$&-<>-~])/sprintf '%%%02X', ord $1/ger;
+}
+
+
+sub unescape {
+    my ($text) = @_;
+
+    return $text =~ s/%(..)/chr hex $1/ger;
 }
 
 1;
