@@ -81,6 +81,7 @@ my @choice = (
     [ 'no XML', "\0\xff<", 1 ],
     [ 'another STARTTLS', "<starttls xmlns='urn:x'/>", 1 ],
     [ 'an element that never ends', '<x>' . 'y' x 5000, 1 ],
+    [ 'a tag that never ends', '<' . 'y' x 5000, 1 ],
     [ 'a dialback in which it stands', "<db:result><starttls $tls/>"
       . '</db:result>', 1 ],
 );

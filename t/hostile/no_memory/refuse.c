@@ -234,12 +234,20 @@ posix_memalign(void **p, size_t alignment, size_t size)
 ssize_t
 recv(int fd, void *buf, size_t size, int flags)
 {
+    static int  peeked = -1;
+
     REAL(recv)
     REFUSE_FOR_EVER(RECV, ECONNRESET)
 
-    if (later(RECV_LATER, fd, __builtin_return_address(0))) {
+    /* what was looked at is there */
+
+    if (fd != peeked
+        && later(RECV_LATER, fd, __builtin_return_address(0)))
+    {
         return -1;
     }
+
+    peeked = (flags & MSG_PEEK) ? fd : -1;
 
     return real(fd, buf, size, flags);
 }

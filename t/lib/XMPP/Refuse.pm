@@ -97,6 +97,26 @@ my %session = (
     'a server behind TLS' => [ secured => $server, $features, STARTTLS,
         $proceed, tls => $server, $features, @echo ],
 
+    'STARTTLS, and more white space than is read at once' => [ starttls =>
+        $header . STARTTLS . "\n" x 1024, $proceed, tls => $header . $plain,
+        $success, @echo ],
+
+    'a client that tells its name' => [ plain =>
+        open_stream(from => 'alice@example.test'), $features,
+        CLOSE, qr{</stream:stream>} ],
+
+    'PLAIN, a long password' => [ plain => $header, $features,
+        auth('PLAIN', plain('alice', 'x' x 600)), $success, @echo ],
+
+    'PLAIN, PROXY protocol' => [ proxied => $header, $features, $plain,
+        $success, @echo ],
+
+    'a refusal of the backend' => [ refusing => $header, $features, $plain,
+        qr{</stream:stream>} ],
+
+    'passed on, the backend goes on' => [ going => $header, $features, '',
+        qr/<r [^>]*>/, @echo ],
+
     'a refused server' => [ banned => $server, qr{</stream:stream>} ],
 );
 
@@ -195,15 +215,33 @@ sub _services {
                      [ send => "$peer<stream:features>$dialback"
                                . '</stream:features>' ], [ 'echo' ]);
 
+    my $proxied = XMPP::Backend->new($t, name => 'proxied_backend',
+                                     proxy_protocol => 1);
+    my $refusing = XMPP::Backend->new($t, name => 'refusing_backend');
+    my $going = XMPP::Backend->new($t, name => 'going_backend');
+
+    $refusing->default([ 'header' ], [ features => 'PLAIN' ],
+                       [ expect => '</auth>' ],
+                       [ send => failure('not-authorized', 'x' x 1000) ],
+                       [ 'drain' ]);
+    $going->default([ 'header' ], [ features => 'SCRAM-SHA-1' ],
+                    [ sleep => 0.02 ],
+                    [ send => "<r xmlns='jabber:client' x='"
+                              . 'x' x 1000 . "'/>" ], [ 'echo' ]);
+
     my $asked = XMPP::Auth->new($t);
     my %other = (
+        proxied => [ 'proxied_backend' ],
+        refusing => [ 'refusing_backend' ],
+        going => [ 'going_backend' ],
         told => [ backend => 'Auth-User' => 'alice', 'Auth-Pass' => 'wonder' ],
         none => [ 'client_backend' ],
         server => [ 'server_backend' ],
         no => [],
     );
 
-    $self->{own} = [ $backend, $client, $server, $asked ];
+    $self->{own} = [ $backend, $client, $server, $proxied, $refusing, $going,
+                    $asked ];
 
     for my $name (keys %other) {
         my ($to, @header) = @{ $other{$name} };
@@ -226,12 +264,16 @@ sub _conf {
         [ plain => 'auth', '', 'starttls off;' ],
         [ told => 'told', '', 'starttls off;' ],
         [ refused => 'no', '', 'starttls off;' ],
-        [ starttls => 'auth', '', 'starttls only;' ],
+        [ starttls => 'auth', '', 'starttls only; xmpp_client_buffer 1k;' ],
         [ direct => 'auth', ' ssl', 'proxy_protocol off;' ],
         [ certificate => 'told', ' ssl', 'xmpp_auth external;'
           . ' ssl_verify_client on; ssl_client_certificate ca.crt;' ],
         [ none => 'none', '', 'xmpp_auth none; starttls off;' ],
         [ offered => 'none', '', 'xmpp_auth none; starttls on;' ],
+        [ proxied => 'proxied', '', 'starttls off; proxy_protocol on;' ],
+        [ refusing => 'refusing', '', 'starttls off;'
+          . ' proxy_pass_error_message on;' ],
+        [ going => 'going', '', 'xmpp_auth none; starttls on;' ],
         [ server => 'server', '', 'xmpp_stream server; starttls off;' ],
         [ secured => 'server', '', 'xmpp_stream server; starttls only;' ],
         [ banned => 'no', '', 'xmpp_stream server; starttls off;' ],
@@ -351,7 +393,7 @@ sub _play {
         $done = _await($c, shift @step, \$all);
     }
 
-    if ($missing && $port ne 'offered') {
+    if ($missing && $port !~ /^(?:offered|going)$/) {
         $fault = "no STARTTLS in \"$all\"";
 
     } elsif (!$done && !$c->ended && $all !~ m{</failure>\z}) {
