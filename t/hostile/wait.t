@@ -10,7 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use MIME::Base64;
-use Test::More tests => 6 + 3 + 5 * 3 + 1;
+use Test::More tests => 6 + 2 + 3 + 5 * 3 + 1;
 
 use XMPP::Auth;
 use XMPP::Backend;
@@ -85,6 +85,24 @@ my $login = auth('PLAIN', plain('alice', 'wonder'));
     is_deeply([ @$got{qw(user password)} ], [ 'alice', 'wonder' ],
               'what it says in the end is for the backend');
     is($auth->count, 3, 'nothing else was asked');
+}
+
+
+# Without a time it is asked again at once, and what it says then counts.
+
+{
+    my $n = $auth->count;
+
+    $auth->answer('Auth-Status' => 'WAIT', 'Auth-Wait' => 0);
+    $auth->answer('Auth-Status' => 'WAIT');
+    $auth->accept;
+
+    my $c = XMPP::Client->new($t->port('client'));
+
+    $c->send(open_stream() . $login);
+    $c->expect($ready . SUCCESS, 'asked again at once');
+    is($auth->count, $n + 3, 'three times');
+    $c->close;
 }
 
 
