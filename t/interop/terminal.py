@@ -29,8 +29,17 @@ class Terminal:
             os.environ.update(environment, TERM="xterm")
             os.execvp(command[0], command)
 
+        # It has a session of its own, and would be left behind.
+        signal.signal(signal.SIGTERM, self.stop)
+
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ,
                     struct.pack("HHHH", rows, columns, 0, 0))
+
+    def stop(self, *_):
+        if not self.ended():
+            os.kill(self.pid, signal.SIGKILL)
+
+        sys.exit(1)
 
     # What is drawn has to be read, or the program waits.
     def read(self, seconds):
