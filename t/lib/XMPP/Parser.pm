@@ -58,7 +58,7 @@ sub new {
         '-W -Wall -Werror -g -O1 -fsanitize=address,undefined',
         "-fno-sanitize-recover=all -o $self->{dir}/driver",
         "-I$here -I$here/stub -I$src",
-        (grep { -e } map { "$here/$_.c" } qw(driver ways stub/ngx_core)),
+        (map { "$here/$_.c" } qw(driver ways stub/ngx_core)),
         map { "$src/ngx_mail_xmpp_$_.c" }
             qw(parse tag namespace text jid write);
 
