@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Test::More tests => 301;
+use Test::More tests => 311;
 
 use XMPP::Auth;
 use XMPP::Client;
@@ -228,6 +228,8 @@ my @good = (
         "<auth $sasl ga:b='c' xmlns:ga='urn:x' mechanism='NO'/>",
     'a prefix declared again' => "<auth $sasl xmlns:a='urn:x' mechanism='NO'>"
         . "<a:b xmlns:a='urn:y' a:c=''/></auth>",
+    'a prefix in no ASCII' => "<auth $sasl xmlns:ż='urn:x' ż:ł='1'"
+        . " mechanism='NO'><ż:ł/></auth>",
     'the prefix xml' => "<auth $sasl xml:lang='de' mechanism='NO'/>",
     'a reference in the namespace' =>
         "<auth xmlns='urn:ietf:params:xml:ns:xmpp-&#115;asl' mechanism='NO'/>",
@@ -248,5 +250,12 @@ talk($port, 'references in base64 and in the name of the mechanism',
      => failure('incorrect-encoding'),
      "<auth $sasl mechanism='PLAIN'><![CDATA[AGE=]]></auth>"
      => failure('malformed-request'));
+
+# White space gives its place in the buffer to what is behind it.
+talk($port, 'a prefix in an element that is moved', $header => $ready,
+     "<auth $sasl mechanism='NO'/>\n"
+         . "<auth $sasl xmlns:a='urn:x' a:b='c' mechanism='NO'><a:d>"
+     => failure('invalid-mechanism'),
+     "<e a:f='g'/></a:d></auth>" => failure('invalid-mechanism'));
 
 $t->finish;

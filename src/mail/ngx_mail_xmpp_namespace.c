@@ -9,153 +9,32 @@
 #include <ngx_mail_xmpp_parse.h>
 
 
-static ngx_uint_t ngx_mail_xmpp_namespace_id(ngx_mail_xmpp_parser_t *p,
-    ngx_mail_xmpp_binding_t *binding);
-static ngx_uint_t ngx_mail_xmpp_ns(ngx_str_t *uri, ngx_uint_t plain);
-static uint32_t ngx_mail_xmpp_hash(ngx_str_t *value, ngx_uint_t *plain);
+static ngx_uint_t ngx_mail_xmpp_equal(ngx_mail_xmpp_binding_t *one,
+    ngx_mail_xmpp_binding_t *two);
+static uint32_t ngx_mail_xmpp_hash(ngx_mail_xmpp_binding_t *binding);
 static ngx_uint_t ngx_mail_xmpp_same(ngx_str_t *one, ngx_str_t *two);
 static uint32_t ngx_mail_xmpp_value_char(u_char **p, u_char *last);
 
 
-static struct {
-    ngx_str_t   uri;
-    ngx_uint_t  ns;
-} ngx_mail_xmpp_namespaces[] = {
-    { ngx_string("jabber:client"), NGX_MAIL_XMPP_NS_CLIENT },
-    { ngx_string("jabber:server"), NGX_MAIL_XMPP_NS_SERVER },
-    { ngx_string("http://etherx.jabber.org/streams"),
-      NGX_MAIL_XMPP_NS_STREAM },
-    { ngx_string("urn:ietf:params:xml:ns:xmpp-tls"), NGX_MAIL_XMPP_NS_TLS },
-    { ngx_string("urn:ietf:params:xml:ns:xmpp-sasl"), NGX_MAIL_XMPP_NS_SASL },
-    { ngx_string("http://www.w3.org/XML/1998/namespace"),
-      NGX_MAIL_XMPP_NS_XML },
-    { ngx_string("http://www.w3.org/2000/xmlns/"), NGX_MAIL_XMPP_NS_XMLNS },
-    { ngx_null_string, 0 }
-};
+/* the longest one that is known */
+
+#define NGX_MAIL_XMPP_MAX_NS                                                  \
+    (sizeof("http://www.w3.org/XML/1998/namespace") - 1)
+
+
+#define ngx_mail_xmpp_is_ns(uri, ns)                                          \
+    (ngx_memcmp((uri)->data, ns, sizeof(ns) - 1) == 0)
 
 
 static ngx_mail_xmpp_binding_t  ngx_mail_xmpp_xml_binding = {
     ngx_string("xml"),
     ngx_string("http://www.w3.org/XML/1998/namespace"),
     NGX_MAIL_XMPP_NS_XML,
+    1,
     0,
-    0,
-    0,
-    1
+    NGX_MAIL_XMPP_MAX_BINDINGS + 1,
+    0
 };
-
-
-/* takes a namespace declaration, anything else is passed over */
-
-ngx_int_t
-ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p, ngx_mail_xmpp_attr_t *attr)
-{
-    ngx_str_t                 prefix;
-    uint32_t                  hash;
-    ngx_uint_t                ns, plain;
-    ngx_mail_xmpp_binding_t  *binding;
-
-    if (attr->name.len < 5 || ngx_memcmp(attr->name.data, "xmlns", 5) != 0) {
-        return NGX_OK;
-    }
-
-    if (attr->prefix == 0 && attr->name.len == 5) {
-        ngx_str_null(&prefix);
-
-    } else if (attr->prefix == 5) {
-        prefix.data = attr->name.data + 6;
-        prefix.len = attr->name.len - 6;
-
-    } else {
-        return NGX_OK;
-    }
-
-    hash = ngx_mail_xmpp_hash(&attr->value, &plain);
-    ns = ngx_mail_xmpp_ns(&attr->value, plain);
-
-    if (prefix.len == 3 && ngx_memcmp(prefix.data, "xml", 3) == 0) {
-
-        if (ns != NGX_MAIL_XMPP_NS_XML) {
-            return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
-        }
-
-        return NGX_OK;
-    }
-
-    if ((prefix.len && ns == NGX_MAIL_XMPP_NS_NONE)
-        || ns == NGX_MAIL_XMPP_NS_XML
-        || ns == NGX_MAIL_XMPP_NS_XMLNS
-        || (prefix.len == 5 && ngx_memcmp(prefix.data, "xmlns", 5) == 0))
-    {
-        return ngx_mail_xmpp_error(p, "bad-namespace-prefix");
-    }
-
-    if (p->nbindings == NGX_MAIL_XMPP_MAX_BINDINGS) {
-        return ngx_mail_xmpp_error(p, "policy-violation");
-    }
-
-    binding = &p->bindings[p->nbindings];
-
-    binding->prefix = prefix;
-    binding->uri = attr->value;
-    binding->ns = ns;
-    binding->depth = p->level;
-    binding->hash = hash;
-    binding->plain = plain;
-    binding->id = ngx_mail_xmpp_namespace_id(p, binding);
-
-    p->nbindings++;
-
-    return NGX_OK;
-}
-
-
-/*
- * Long namespaces are compared once, and not by each child that has attributes
- * in them.  That of an outer binding outlives those of the inner ones.
- */
-
-static ngx_uint_t
-ngx_mail_xmpp_namespace_id(ngx_mail_xmpp_parser_t *p,
-    ngx_mail_xmpp_binding_t *binding)
-{
-    ngx_uint_t                i;
-    ngx_mail_xmpp_binding_t  *other;
-
-    for (i = 0; i < p->nbindings; i++) {
-
-        other = &p->bindings[i];
-
-        if (other->ns != binding->ns || other->hash != binding->hash) {
-            continue;
-        }
-
-        if (binding->ns != NGX_MAIL_XMPP_NS_OTHER) {
-            return other->id;
-        }
-
-        if (binding->plain && other->plain) {
-
-            if (binding->uri.len == other->uri.len
-                && ngx_memcmp(binding->uri.data, other->uri.data,
-                              other->uri.len)
-                   == 0)
-            {
-                return other->id;
-            }
-
-            continue;
-        }
-
-        if (ngx_mail_xmpp_same(&binding->uri, &other->uri)) {
-            return other->id;
-        }
-    }
-
-    /* that of "xml" is 0 */
-
-    return i + 1;
-}
 
 
 ngx_mail_xmpp_binding_t *
@@ -172,8 +51,7 @@ ngx_mail_xmpp_binding(ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len)
         binding = &p->bindings[i - 1];
 
         if (binding->prefix.len == len
-            && (len == 0
-                || ngx_memcmp(binding->prefix.data, prefix, len) == 0))
+            && ngx_memcmp(binding->prefix.data, prefix, len) == 0)
         {
             return binding;
         }
@@ -183,67 +61,171 @@ ngx_mail_xmpp_binding(ngx_mail_xmpp_parser_t *p, u_char *prefix, size_t len)
 }
 
 
-static ngx_uint_t
-ngx_mail_xmpp_ns(ngx_str_t *uri, ngx_uint_t plain)
+/*
+ * Long namespaces are compared once, and not by each child that has attributes
+ * in them.  That of an outer binding outlives those of the inner ones.
+ */
+
+ngx_uint_t
+ngx_mail_xmpp_namespace_id(ngx_mail_xmpp_parser_t *p,
+    ngx_mail_xmpp_binding_t *binding)
 {
-    ngx_str_t   *known;
-    ngx_uint_t   i;
+    ngx_mail_xmpp_binding_t  *other;
 
-    if (uri->len == 0) {
-        return NGX_MAIL_XMPP_NS_NONE;
-    }
+    if (binding->id == 0) {
 
-    for (i = 0; ngx_mail_xmpp_namespaces[i].uri.len; i++) {
-
-        known = &ngx_mail_xmpp_namespaces[i].uri;
-
-        if (plain) {
-
-            if (known->len == uri->len
-                && ngx_memcmp(known->data, uri->data, uri->len) == 0)
-            {
-                return ngx_mail_xmpp_namespaces[i].ns;
+        for (other = p->bindings; other < binding; other++) {
+            if (other->prefix.len && ngx_mail_xmpp_equal(other, binding)) {
+                break;
             }
-
-            continue;
         }
 
-        if (ngx_mail_xmpp_same(known, uri)) {
-            return ngx_mail_xmpp_namespaces[i].ns;
-        }
+        binding->id = other - p->bindings + 1;
     }
 
-    return NGX_MAIL_XMPP_NS_OTHER;
+    return binding->id;
 }
 
 
-/* "plain" is set if a raw value stands for what is written, in ASCII */
-
-static uint32_t
-ngx_mail_xmpp_hash(ngx_str_t *value, ngx_uint_t *plain)
+ngx_uint_t
+ngx_mail_xmpp_ns(ngx_str_t *uri)
 {
-    u_char    *p, *last;
-    uint32_t   hash;
+    ngx_uint_t  ns;
 
-    hash = 0;
-    last = value->data + value->len;
+    ns = NGX_MAIL_XMPP_NS_OTHER;
 
-    for (p = value->data; p < last; p++) {
+    switch (uri->len) {
 
-        if (*p == '&' || *p < ' ' || *p >= 0x80) {
-            break;
+    case 0:
+        ns = NGX_MAIL_XMPP_NS_NONE;
+        break;
+
+    case sizeof("jabber:client") - 1:
+
+        if (ngx_mail_xmpp_is_ns(uri, "jabber:client")) {
+            ns = NGX_MAIL_XMPP_NS_CLIENT;
+
+        } else if (ngx_mail_xmpp_is_ns(uri, "jabber:server")) {
+            ns = NGX_MAIL_XMPP_NS_SERVER;
         }
 
-        hash = hash * 31 + *p;
+        break;
+
+    case sizeof("http://www.w3.org/2000/xmlns/") - 1:
+
+        if (ngx_mail_xmpp_is_ns(uri, "http://www.w3.org/2000/xmlns/")) {
+            ns = NGX_MAIL_XMPP_NS_XMLNS;
+        }
+
+        break;
+
+    case sizeof("urn:ietf:params:xml:ns:xmpp-tls") - 1:
+
+        if (ngx_mail_xmpp_is_ns(uri, "urn:ietf:params:xml:ns:xmpp-tls")) {
+            ns = NGX_MAIL_XMPP_NS_TLS;
+        }
+
+        break;
+
+    /* two that are of the same length */
+
+    case sizeof("http://etherx.jabber.org/streams") - 1:
+
+        if (ngx_mail_xmpp_is_ns(uri, "http://etherx.jabber.org/streams")) {
+            ns = NGX_MAIL_XMPP_NS_STREAM;
+
+        } else if (ngx_mail_xmpp_is_ns(uri,
+                                       "urn:ietf:params:xml:ns:xmpp-sasl"))
+        {
+            ns = NGX_MAIL_XMPP_NS_SASL;
+        }
+
+        break;
+
+    case sizeof("http://www.w3.org/XML/1998/namespace") - 1:
+
+        if (ngx_mail_xmpp_is_ns(uri, "http://www.w3.org/XML/1998/namespace"))
+        {
+            ns = NGX_MAIL_XMPP_NS_XML;
+        }
+
+        break;
     }
 
-    *plain = (p == last);
+    return ns;
+}
+
+
+/* of a value that is not plain */
+
+ngx_uint_t
+ngx_mail_xmpp_ns_decoded(ngx_str_t *uri)
+{
+    u_char     *p, *last, buf[NGX_MAIL_XMPP_MAX_NS];
+    uint32_t    code;
+    ngx_str_t   decoded;
+
+    p = uri->data;
+    last = uri->data + uri->len;
+
+    decoded.data = buf;
+    decoded.len = 0;
 
     while (p < last) {
-        hash = hash * 31 + ngx_mail_xmpp_value_char(&p, last);
+        code = ngx_mail_xmpp_value_char(&p, last);
+
+        /* all that are known are shorter, and in ASCII */
+
+        if (code >= 0x80 || decoded.len == NGX_MAIL_XMPP_MAX_NS) {
+            return NGX_MAIL_XMPP_NS_OTHER;
+        }
+
+        buf[decoded.len++] = (u_char) code;
     }
 
-    return hash;
+    return ngx_mail_xmpp_ns(&decoded);
+}
+
+
+static ngx_uint_t
+ngx_mail_xmpp_equal(ngx_mail_xmpp_binding_t *one,
+    ngx_mail_xmpp_binding_t *two)
+{
+    if (one->ns != two->ns || one->ns != NGX_MAIL_XMPP_NS_OTHER) {
+        return one->ns == two->ns;
+    }
+
+    if (one->plain && two->plain) {
+        return one->uri.len == two->uri.len
+               && ngx_memcmp(one->uri.data, two->uri.data, one->uri.len) == 0;
+    }
+
+    return ngx_mail_xmpp_hash(one) == ngx_mail_xmpp_hash(two)
+           && ngx_mail_xmpp_same(&one->uri, &two->uri);
+}
+
+
+static uint32_t
+ngx_mail_xmpp_hash(ngx_mail_xmpp_binding_t *binding)
+{
+    u_char  *p, *last;
+
+    if (!binding->hashed) {
+
+        last = binding->uri.data + binding->uri.len;
+
+        binding->hash = 0;
+        binding->hashed = 1;
+
+        p = binding->uri.data;
+
+        while (p < last) {
+            binding->hash = binding->hash * 31
+                            + ngx_mail_xmpp_value_char(&p, last);
+        }
+    }
+
+    return binding->hash;
 }
 
 

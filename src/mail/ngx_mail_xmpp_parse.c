@@ -9,21 +9,16 @@
 #include <ngx_mail_xmpp_parse.h>
 
 
-#define NGX_MAIL_XMPP_CH_SPACE   0x01
-#define NGX_MAIL_XMPP_CH_START   0x02    /* may start a name */
-#define NGX_MAIL_XMPP_CH_NAME    0x04    /* may stand in a name */
-#define NGX_MAIL_XMPP_CH_TEXT    0x08    /* nothing special in a text */
-#define NGX_MAIL_XMPP_CH_VALUE   0x10    /* nothing special in a value */
-
-
 typedef enum {
     sw_prolog = 0,
     sw_content,
     sw_markup,
     sw_declaration,
     sw_name,
+    sw_local_name,
     sw_tag,
     sw_attr_name,
+    sw_attr_local_name,
     sw_attr_equal,
     sw_attr_quote,
     sw_attr_value,
@@ -32,96 +27,61 @@ typedef enum {
     sw_declaration_done,
     sw_end_name,
     sw_end_done,
-    sw_bang,
-    sw_cdata_open,
     sw_cdata,
     sw_reference,
+    sw_character,
     sw_done
 } ngx_mail_xmpp_state_e;
 
 
+static ngx_inline u_char *ngx_mail_xmpp_skip(u_char *pos, u_char *last,
+    ngx_uint_t class);
+static ngx_inline void ngx_mail_xmpp_attr_start(ngx_mail_xmpp_parser_t *p,
+    u_char *start);
+static ngx_inline ngx_int_t ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p,
+    u_char *last);
+static ngx_int_t ngx_mail_xmpp_unexpected(ngx_mail_xmpp_parser_t *p,
+    ngx_uint_t state);
 static ngx_int_t ngx_mail_xmpp_character(ngx_mail_xmpp_parser_t *p);
-static ngx_int_t ngx_mail_xmpp_end(ngx_mail_xmpp_parser_t *p);
-
-
-static u_char  ngx_mail_xmpp_class[256] = {
-    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-    0x00, 0x19, 0x19, 0x00, 0x00, 0x19, 0x00, 0x00,
-    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-    0x19, 0x18, 0x08, 0x18, 0x18, 0x18, 0x00, 0x08,
-    0x18, 0x18, 0x18, 0x18, 0x18, 0x1c, 0x1c, 0x18,
-    0x1c, 0x1c, 0x1c, 0x1c, 0x1c, 0x1c, 0x1c, 0x1c,
-    0x1c, 0x1c, 0x18, 0x18, 0x00, 0x18, 0x10, 0x18,
-    0x18, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e,
-    0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e,
-    0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e,
-    0x1e, 0x1e, 0x1e, 0x18, 0x18, 0x10, 0x18, 0x1e,
-    0x18, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e,
-    0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e,
-    0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e, 0x1e,
-    0x1e, 0x1e, 0x1e, 0x18, 0x18, 0x18, 0x18, 0x18
-    /* the other half is zeros: no byte above 0x7f is a character by itself */
-};
 
 
 #define ngx_mail_xmpp_is(ch, class)                                           \
     (ngx_mail_xmpp_class[ch] & (NGX_MAIL_XMPP_CH_##class))
 
 
-static u_char  ngx_mail_xmpp_cdata[] = "[CDATA[";
-
-
 void
 ngx_mail_xmpp_parse_init(ngx_mail_xmpp_parser_t *p)
 {
-    ngx_memzero(p, sizeof(ngx_mail_xmpp_parser_t));
+    ngx_memzero(p, offsetof(ngx_mail_xmpp_parser_t, attrs));
+
+    p->element = p->elements;
 }
 
 
 ngx_int_t
 ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
 {
-    u_char      ch, *pos, *last;
-    ngx_int_t   rc;
-    ngx_uint_t  state;
+    u_char                    ch, *pos, *last;
+    size_t                    len;
+    ngx_int_t                 rc;
+    ngx_uint_t                state;
+    ngx_mail_xmpp_element_t  *element;
 
     if (p->empty) {
-        p->empty = 0;
-        return ngx_mail_xmpp_end(p);
+        return ngx_mail_xmpp_end_tag(p);
     }
 
     state = p->state;
+    pos = b->pos;
     last = b->last;
 
-    for (pos = b->pos; pos < last; pos++) {
-        ch = *pos;
+    /*
+     * "break" takes the byte in "ch".  Where a certain byte comes next mostly,
+     * it is looked at without another round.
+     */
 
-        if (ch >= 0x80 || p->need) {
-
-            if (p->need == 0) {
-                p->code_start = pos;
-            }
-
-            rc = ngx_mail_xmpp_utf8(p, ch);
-
-            if (rc == NGX_ERROR) {
-                ngx_mail_xmpp_error(p, "unsupported-encoding");
-                goto failed;
-            }
-
-            if (rc == NGX_OK) {
-                p->state = state;
-
-                if (ngx_mail_xmpp_character(p) != NGX_OK) {
-                    goto failed;
-                }
-
-                state = p->state;
-            }
-
-            continue;
-        }
+    while (pos < last) {
+        ch = *pos++;
 
         switch (state) {
 
@@ -129,7 +89,7 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
 
         case sw_prolog:
             if (ch == '<') {
-                p->markup = pos;
+                p->markup = pos - 1;
                 state = sw_markup;
                 break;
             }
@@ -141,93 +101,93 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
             goto not_markup;
 
         case sw_content:
+            if (ch != '<') {
 
-            if (p->level == 1) {
+                if (p->level == 1) {
 
-                if (ch == '<') {
-                    p->markup = pos;
-                    state = sw_markup;
+                    if (ngx_mail_xmpp_is(ch, SPACE)) {
+                        break;
+                    }
+
+                    goto not_expected;
+                }
+
+                if (ngx_mail_xmpp_is(ch, TEXT)) {
+                    p->brackets = 0;
+                    pos = ngx_mail_xmpp_skip(pos, last, NGX_MAIL_XMPP_CH_TEXT);
                     break;
                 }
 
-                if (ngx_mail_xmpp_is(ch, SPACE)) {
+                if (ch == '&') {
+                    p->brackets = 0;
+                    p->saved = state;
+                    p->reference = 0;
+                    state = sw_reference;
                     break;
                 }
 
-                ngx_mail_xmpp_error(p, "bad-format");
-                goto failed;
-            }
+                if (ch == ']') {
+                    if (p->brackets < 2) {
+                        p->brackets++;
+                    }
 
-            if (ngx_mail_xmpp_is(ch, TEXT)) {
-                p->brackets = 0;
-
-                while (pos + 1 < last && ngx_mail_xmpp_is(pos[1], TEXT)) {
-                    pos++;
+                    break;
                 }
 
+                if (ch == '>' && p->brackets < 2) {
+                    p->brackets = 0;
+                    break;
+                }
+
+                goto not_expected;
+            }
+
+            p->markup = pos - 1;
+            p->brackets = 0;
+            state = sw_markup;
+
+            if (pos == last) {
                 break;
             }
 
-            switch (ch) {
+            ch = *pos++;
 
-            case '<':
-                p->markup = pos;
-                p->brackets = 0;
-                state = sw_markup;
-                break;
-
-            case '&':
-                p->brackets = 0;
-                p->saved = state;
-                p->reference = 0;
-                state = sw_reference;
-                break;
-
-            case ']':
-                if (p->brackets < 2) {
-                    p->brackets++;
-                }
-
-                break;
-
-            case '>':
-                if (p->brackets == 2) {
-                    goto not_well_formed;
-                }
-
-                p->brackets = 0;
-                break;
-
-            default:
-                goto not_well_formed;
-            }
-
-            break;
+            /* fall through */
 
         /* "<" */
 
         case sw_markup:
-            if (ngx_mail_xmpp_is(ch, START)) {
-                p->start = pos;
-                p->colon = NULL;
-                p->nattrs = 0;
-                p->begun = 1;
-                state = sw_name;
-                break;
-            }
+            if (!ngx_mail_xmpp_is(ch, START)) {
 
-            switch (ch) {
+                if (ch == '/' && p->level) {
+                    p->start = pos;
+                    state = sw_end_name;
 
-            case '/':
-                if (p->level == 0) {
-                    goto not_well_formed;
+                    /* mostly it is the right name, and complete */
+
+                    element = p->element - 1;
+                    len = element->name.len;
+
+                    if ((size_t) (last - pos) > len && pos[len] == '>'
+                        && ngx_memcmp(pos, element->name.data, len) == 0)
+                    {
+                        pos += len + 1;
+                        goto end_tag;
+                    }
+
+                    break;
                 }
 
-                p->start = pos + 1;
-                state = sw_end_name;
-                break;
+                if (ch == '!') {
+                    p->match = 0;
+                    state = sw_cdata;
+                    break;
+                }
 
-            case '?':
+                if (ch != '?') {
+                    goto not_markup;
+                }
+
                 if (p->begun) {
                     ngx_mail_xmpp_error(p, "restricted-xml");
                     goto failed;
@@ -237,58 +197,37 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
                 p->child = p->markup;
 
                 p->begun = 1;
-                p->start = pos + 1;
+                p->start = pos;
                 state = sw_declaration;
                 break;
-
-            case '!':
-                state = sw_bang;
-                break;
-
-            default:
-                goto not_markup;
             }
 
-            break;
-
-        /* "<?" */
-
-        case sw_declaration:
-            if (pos - p->start < 3 && ch == "xml"[pos - p->start]) {
-                break;
-            }
-
-            if (pos - p->start != 3 || !ngx_mail_xmpp_is(ch, SPACE)) {
-                ngx_mail_xmpp_error(p, "restricted-xml");
-                goto failed;
-            }
-
-            p->declaration = 1;
+            p->element->prefix = 0;
             p->nattrs = 0;
-            state = sw_tag;
-            break;
+            p->begun = 1;
+            state = sw_name;
+
+            /* fall through */
 
         case sw_name:
             if (ngx_mail_xmpp_is(ch, NAME)) {
+                pos = ngx_mail_xmpp_skip(pos, last, NGX_MAIL_XMPP_CH_NAME);
 
-                if (p->colon == pos - 1 && !ngx_mail_xmpp_is(ch, START)) {
-                    goto not_well_formed;
+                if (pos == last) {
+                    break;
                 }
 
-                while (pos + 1 < last && ngx_mail_xmpp_is(pos[1], NAME)) {
-                    pos++;
-                }
+                ch = *pos++;
+            }
 
+            if (ch == ':' && p->element->prefix == 0) {
+                p->element->prefix = pos - 2 - p->markup;
+                state = sw_local_name;
                 break;
             }
 
-            if (ch == ':' && p->colon == NULL) {
-                p->colon = pos;
-                break;
-            }
-
-            if (p->colon == pos - 1) {
-                goto not_well_formed;
+            if (ch >= 0x80) {
+                goto not_expected;
             }
 
             if (p->level == NGX_MAIL_XMPP_MAX_DEPTH) {
@@ -296,88 +235,80 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
                 goto failed;
             }
 
-            p->elements[p->level].name.data = p->start;
-            p->elements[p->level].name.len = pos - p->start;
-            p->elements[p->level].prefix = p->colon ? p->colon - p->start : 0;
-
-            if (ngx_mail_xmpp_is(ch, SPACE)) {
-                state = sw_tag;
-                break;
-            }
-
-            if (ch == '>') {
-                goto start_tag;
-            }
-
-            if (ch == '/') {
-                state = sw_empty;
-                break;
-            }
-
-            goto not_well_formed;
-
-        /* white space in a tag */
-
-        case sw_tag:
-            if (ngx_mail_xmpp_is(ch, SPACE)) {
-                break;
-            }
-
-            if (ngx_mail_xmpp_is(ch, START)) {
-                p->start = pos;
-                p->colon = NULL;
-                state = sw_attr_name;
-                break;
-            }
+            p->element->name.len = pos - 2 - p->markup;
 
             /* fall through */
 
         case sw_attr_done:
             if (ngx_mail_xmpp_is(ch, SPACE)) {
                 state = sw_tag;
-                break;
+
+                if (pos == last) {
+                    break;
+                }
+
+                ch = *pos++;
             }
 
-            if (p->declaration) {
-                if (ch == '?') {
+            /* fall through */
+
+        /* white space in a tag */
+
+        case sw_tag:
+            if (state != sw_tag || !ngx_mail_xmpp_is(ch, START)) {
+
+                if (ch == '>' && !p->declaration) {
+                    state = sw_content;
+                    goto start_tag;
+                }
+
+                if (ch == '/' && !p->declaration) {
+                    state = sw_empty;
+                    break;
+                }
+
+                if (ch == '?' && p->declaration) {
                     state = sw_declaration_done;
                     break;
                 }
 
-                goto not_well_formed;
+                if (state == sw_tag && ngx_mail_xmpp_is(ch, SPACE)) {
+                    break;
+                }
+
+                goto not_expected;
             }
 
-            if (ch == '>') {
-                goto start_tag;
-            }
+            ngx_mail_xmpp_attr_start(p, pos - 1);
+            state = sw_attr_name;
 
-            if (ch == '/') {
-                state = sw_empty;
-                break;
-            }
-
-            goto not_well_formed;
+            /* fall through */
 
         case sw_attr_name:
             if (ngx_mail_xmpp_is(ch, NAME)) {
+                pos = ngx_mail_xmpp_skip(pos, last, NGX_MAIL_XMPP_CH_NAME);
 
-                if (p->colon == pos - 1 && !ngx_mail_xmpp_is(ch, START)) {
-                    goto not_well_formed;
+                if (pos == last) {
+                    break;
                 }
 
-                while (pos + 1 < last && ngx_mail_xmpp_is(pos[1], NAME)) {
-                    pos++;
+                ch = *pos++;
+            }
+
+            if (ch != '=') {
+
+                if (ch == ':' && p->attr->prefix == 0) {
+                    p->attr->prefix = pos - 1 - p->attr->name.data;
+                    state = sw_attr_local_name;
+                    break;
                 }
 
-                break;
+                if (ch >= 0x80) {
+                    goto not_expected;
+                }
             }
 
-            if (ch == ':' && p->colon == NULL) {
-                p->colon = pos;
-                break;
-            }
-
-            if (ngx_mail_xmpp_attr_name(p, pos) != NGX_OK) {
+            if (ngx_mail_xmpp_attr_name(p, pos - 1) != NGX_OK) {
                 goto failed;
             }
 
@@ -386,46 +317,68 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
             /* fall through */
 
         case sw_attr_equal:
-            if (ch == '=') {
-                state = sw_attr_quote;
-                break;
-            }
+            if (ch != '=') {
 
-            if (ngx_mail_xmpp_is(ch, SPACE)) {
-                break;
-            }
-
-            goto not_well_formed;
-
-        case sw_attr_quote:
-            if (ch == '"' || ch == '\'') {
-                p->quote = ch;
-                p->start = pos + 1;
-                state = sw_attr_value;
-                break;
-            }
-
-            if (ngx_mail_xmpp_is(ch, SPACE)) {
-                break;
-            }
-
-            goto not_well_formed;
-
-        case sw_attr_value:
-            if (ngx_mail_xmpp_is(ch, VALUE)) {
-
-                while (pos + 1 < last && ngx_mail_xmpp_is(pos[1], VALUE)) {
-                    pos++;
+                if (ngx_mail_xmpp_is(ch, SPACE)) {
+                    break;
                 }
 
+                goto not_expected;
+            }
+
+            state = sw_attr_quote;
+
+            if (pos == last) {
                 break;
             }
 
+            ch = *pos++;
+
+            /* fall through */
+
+        case sw_attr_quote:
+            if (ch != '"' && ch != '\'') {
+
+                if (ngx_mail_xmpp_is(ch, SPACE)) {
+                    break;
+                }
+
+                goto not_expected;
+            }
+
+            p->attr->value.data = pos;
+            p->quote = ch;
+            state = sw_attr_value;
+
+            pos = ngx_mail_xmpp_skip(pos, last, NGX_MAIL_XMPP_CH_VALUE);
+
+            if (pos == last) {
+                break;
+            }
+
+            ch = *pos++;
+
+            /* fall through */
+
+        case sw_attr_value:
             if (ch == p->quote) {
-                p->attrs[p->nattrs].value.data = p->start;
-                p->attrs[p->nattrs].value.len = pos - p->start;
-                p->nattrs++;
+                p->attr->value.len = pos - 1 - p->attr->value.data;
                 state = sw_attr_done;
+                break;
+            }
+
+            if (ngx_mail_xmpp_is(ch, VALUE)) {
+                pos = ngx_mail_xmpp_skip(pos, last, NGX_MAIL_XMPP_CH_VALUE);
+                break;
+            }
+
+            if (ch == '"' || ch == '\'') {
+                break;
+            }
+
+            p->attr->plain = 0;
+
+            if (ngx_mail_xmpp_is(ch, SPACE)) {
                 break;
             }
 
@@ -436,28 +389,52 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
                 break;
             }
 
-            if (ch == '"' || ch == '\'') {
-                break;
+            goto not_expected;
+
+        /* the first character behind a colon */
+
+        case sw_local_name:
+        case sw_attr_local_name:
+            if (!ngx_mail_xmpp_is(ch, START)) {
+                goto not_expected;
             }
 
-            goto not_well_formed;
+            state = (state == sw_local_name) ? sw_name : sw_attr_name;
+            break;
 
         /* "/" in a tag */
 
         case sw_empty:
             if (ch != '>') {
-                goto not_well_formed;
+                goto not_expected;
             }
 
             p->empty = 1;
+            state = p->level ? sw_content : sw_done;
 
             goto start_tag;
+
+        /* "<?" */
+
+        case sw_declaration:
+            if (pos - p->start <= 3 && ch == "xml"[pos - p->start - 1]) {
+                break;
+            }
+
+            if (pos - p->start != 4 || !ngx_mail_xmpp_is(ch, SPACE)) {
+                goto not_expected;
+            }
+
+            p->declaration = 1;
+            p->nattrs = 0;
+            state = sw_tag;
+            break;
 
         /* "?" in a declaration */
 
         case sw_declaration_done:
             if (ch != '>') {
-                goto not_well_formed;
+                goto not_expected;
             }
 
             if (ngx_mail_xmpp_declaration(p) != NGX_OK) {
@@ -472,16 +449,19 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
         /* "</" */
 
         case sw_end_name:
-            if (ngx_mail_xmpp_is(ch, NAME) || ch == ':') {
+            if (ngx_mail_xmpp_is(ch, QNAME)) {
+                pos = ngx_mail_xmpp_skip(pos, last, NGX_MAIL_XMPP_CH_QNAME);
                 break;
             }
 
-            if ((size_t) (pos - p->start) != p->elements[p->level - 1].name.len
-                || ngx_memcmp(p->start, p->elements[p->level - 1].name.data,
-                               pos - p->start)
+            element = p->element - 1;
+
+            if (ch >= 0x80
+                || (size_t) (pos - 1 - p->start) != element->name.len
+                || ngx_memcmp(p->start, element->name.data, element->name.len)
                    != 0)
             {
-                goto not_well_formed;
+                goto not_expected;
             }
 
             state = sw_end_done;
@@ -494,73 +474,39 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
             }
 
             if (ch != '>') {
-                goto not_well_formed;
+                goto not_expected;
             }
 
-            b->pos = pos + 1;
-
-            return ngx_mail_xmpp_end(p);
+            goto end_tag;
 
         /* "<!" */
 
-        case sw_bang:
-            if (ch == '[' && p->level > 1) {
-                p->match = 1;
-                state = sw_cdata_open;
-                break;
-            }
-
-            if (ch == '-' || ch == 'D') {
-                ngx_mail_xmpp_error(p, "restricted-xml");
-                goto failed;
-            }
-
-            if (ch == '[' && p->level == 1) {
-                ngx_mail_xmpp_error(p, "bad-format");
-                goto failed;
-            }
-
-            goto not_well_formed;
-
-        case sw_cdata_open:
-            if (ch != ngx_mail_xmpp_cdata[p->match]) {
-                goto not_well_formed;
-            }
-
-            if (++p->match == sizeof(ngx_mail_xmpp_cdata) - 1) {
-                p->brackets = 0;
-                state = sw_cdata;
-            }
-
-            break;
-
         case sw_cdata:
-            if (ch == ']') {
-                if (p->brackets < 2) {
-                    p->brackets++;
-                }
-
-                break;
+            if (ch >= 0x80) {
+                goto not_expected;
             }
 
-            if (ch == '>' && p->brackets == 2) {
-                p->brackets = 0;
+            rc = ngx_mail_xmpp_read_cdata(p, ch);
+
+            if (rc == NGX_ERROR) {
+                goto failed;
+            }
+
+            if (rc == NGX_OK) {
                 p->markup = NULL;
                 state = sw_content;
-                break;
             }
 
-            if (ch < 0x20 && !ngx_mail_xmpp_is(ch, SPACE)) {
-                goto not_well_formed;
-            }
-
-            p->brackets = 0;
             break;
 
         /* "&" */
 
         case sw_reference:
-            rc = ngx_mail_xmpp_read_reference(p, ch, pos);
+            if (ch >= 0x80) {
+                goto not_expected;
+            }
+
+            rc = ngx_mail_xmpp_read_reference(p, ch, pos - 1);
 
             if (rc == NGX_ERROR) {
                 goto failed;
@@ -572,8 +518,51 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
 
             break;
 
+        case sw_character:
         case sw_done:
-            goto not_well_formed;
+            goto not_expected;
+        }
+
+        continue;
+
+    not_markup:
+
+        /* a NUL at the start, or next to it, is UTF-16 or UTF-32 */
+
+        if (ch == '\0' && !p->begun) {
+            ngx_mail_xmpp_error(p, "unsupported-encoding");
+            goto failed;
+        }
+
+    not_expected:
+
+        if (state != sw_character) {
+
+            if (ch < 0x80) {
+                ngx_mail_xmpp_unexpected(p, state);
+                goto failed;
+            }
+
+            p->code_start = pos - 1;
+            p->outer = state;
+            state = sw_character;
+        }
+
+        rc = ngx_mail_xmpp_utf8(p, ch);
+
+        if (rc == NGX_ERROR) {
+            ngx_mail_xmpp_error(p, "unsupported-encoding");
+            goto failed;
+        }
+
+        if (rc == NGX_OK) {
+            p->state = p->outer;
+
+            if (ngx_mail_xmpp_character(p) != NGX_OK) {
+                goto failed;
+            }
+
+            state = p->state;
         }
     }
 
@@ -584,32 +573,126 @@ ngx_mail_xmpp_parse(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b)
 
 start_tag:
 
-    b->pos = pos + 1;
+    b->pos = pos;
 
-    p->state = sw_content;
-    p->text_start = b->pos;
-    p->brackets = 0;
+    p->state = state;
+    p->text_start = pos;
 
     return ngx_mail_xmpp_start_tag(p);
 
-not_markup:
+end_tag:
 
-    /* a NUL at the start, or next to it, is UTF-16 or UTF-32 */
+    b->pos = pos;
+    p->state = (p->level == 1) ? sw_done : sw_content;
 
-    if (ch == '\0' && !p->begun) {
-        ngx_mail_xmpp_error(p, "unsupported-encoding");
-        goto failed;
-    }
-
-not_well_formed:
-
-    ngx_mail_xmpp_error(p, "not-well-formed");
+    return ngx_mail_xmpp_end_tag(p);
 
 failed:
 
-    b->pos = pos;
+    b->pos = pos - 1;
 
     return NGX_ERROR;
+}
+
+
+/*
+ * The end of a run of characters of one class.  That of the bytes is asked for
+ * each eighth of these only: it costs as much as a character.
+ */
+
+#define ngx_mail_xmpp_step(n)                                                 \
+    if (!(ngx_mail_xmpp_class[pos[n]] & class)) {                             \
+        return pos + n;                                                       \
+    }
+
+
+static ngx_inline u_char *
+ngx_mail_xmpp_skip(u_char *pos, u_char *last, ngx_uint_t class)
+{
+    while (pos < last - 7) {
+        ngx_mail_xmpp_step(0);
+        ngx_mail_xmpp_step(1);
+        ngx_mail_xmpp_step(2);
+        ngx_mail_xmpp_step(3);
+        ngx_mail_xmpp_step(4);
+        ngx_mail_xmpp_step(5);
+        ngx_mail_xmpp_step(6);
+        ngx_mail_xmpp_step(7);
+
+        pos += 8;
+    }
+
+    while (pos < last && (ngx_mail_xmpp_class[*pos] & class)) {
+        pos++;
+    }
+
+    return pos;
+}
+
+
+static ngx_inline void
+ngx_mail_xmpp_attr_start(ngx_mail_xmpp_parser_t *p, u_char *start)
+{
+    ngx_mail_xmpp_attr_t  *attr;
+
+    attr = &p->attrs[p->nattrs];
+
+    attr->name.data = start;
+    attr->prefix = 0;
+    attr->value.data = NULL;
+    attr->plain = 1;
+
+    p->attr = attr;
+    p->nattrs++;
+}
+
+
+static ngx_inline ngx_int_t
+ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *last)
+{
+    uint32_t               bit;
+    ngx_mail_xmpp_attr_t  *attr;
+
+    attr = p->attr;
+    attr->name.len = last - attr->name.data;
+
+    /* names are compared if there was one that is as long */
+
+    bit = (uint32_t) 1 << (attr->name.len & 31);
+
+    if (p->nattrs == 1) {
+        p->lens = bit;
+        return NGX_OK;
+    }
+
+    if (p->nattrs > NGX_MAIL_XMPP_MAX_ATTRS) {
+        return ngx_mail_xmpp_error(p, "policy-violation");
+    }
+
+    if ((p->lens & bit) && ngx_mail_xmpp_attr_again(p, attr)) {
+        return ngx_mail_xmpp_error(p, "not-well-formed");
+    }
+
+    p->lens |= bit;
+
+    return NGX_OK;
+}
+
+
+/* the condition of an error at a byte that is not expected */
+
+static ngx_int_t
+ngx_mail_xmpp_unexpected(ngx_mail_xmpp_parser_t *p, ngx_uint_t state)
+{
+    if (state == sw_declaration) {
+        return ngx_mail_xmpp_error(p, "restricted-xml");
+    }
+
+    if (state == sw_content && p->level == 1) {
+        return ngx_mail_xmpp_error(p, "bad-format");
+    }
+
+    return ngx_mail_xmpp_error(p, "not-well-formed");
 }
 
 
@@ -621,32 +704,39 @@ ngx_mail_xmpp_character(ngx_mail_xmpp_parser_t *p)
     switch (p->state) {
 
     case sw_markup:
+        if (!ngx_mail_xmpp_xml_name_start(p->code)) {
+            break;
+        }
+
+        p->element->prefix = 0;
+        p->nattrs = 0;
+        p->begun = 1;
+        p->state = sw_name;
+
+        return NGX_OK;
+
     case sw_tag:
         if (!ngx_mail_xmpp_xml_name_start(p->code)) {
             break;
         }
 
-        if (p->state == sw_markup) {
-            p->nattrs = 0;
-            p->begun = 1;
+        ngx_mail_xmpp_attr_start(p, p->code_start);
+        p->state = sw_attr_name;
+
+        return NGX_OK;
+
+    case sw_local_name:
+    case sw_attr_local_name:
+        if (!ngx_mail_xmpp_xml_name_start(p->code)) {
+            break;
         }
 
-        p->start = p->code_start;
-        p->colon = NULL;
-        p->state = (p->state == sw_markup) ? sw_name : sw_attr_name;
+        p->state = (p->state == sw_local_name) ? sw_name : sw_attr_name;
 
         return NGX_OK;
 
     case sw_name:
     case sw_attr_name:
-        if (p->colon == p->code_start - 1
-            && !ngx_mail_xmpp_xml_name_start(p->code))
-        {
-            break;
-        }
-
-        /* fall through */
-
     case sw_end_name:
         if (ngx_mail_xmpp_xml_name(p->code)) {
             return NGX_OK;
@@ -654,20 +744,23 @@ ngx_mail_xmpp_character(ngx_mail_xmpp_parser_t *p)
 
         break;
 
-    case sw_declaration:
-        return ngx_mail_xmpp_error(p, "restricted-xml");
-
     case sw_reference:
         return ngx_mail_xmpp_read_reference(p, 0, p->code_start);
 
-    case sw_content:
-        if (p->level == 1) {
-            return ngx_mail_xmpp_error(p, "bad-format");
+    case sw_cdata:
+        if (p->match < NGX_MAIL_XMPP_CDATA) {
+            break;
         }
 
         /* fall through */
 
-    case sw_cdata:
+    case sw_content:
+        if (p->level == 1) {
+            break;
+        }
+
+        /* fall through */
+
     case sw_attr_value:
         p->brackets = 0;
 
@@ -676,16 +769,5 @@ ngx_mail_xmpp_character(ngx_mail_xmpp_parser_t *p)
         }
     }
 
-    return ngx_mail_xmpp_error(p, "not-well-formed");
-}
-
-
-static ngx_int_t
-ngx_mail_xmpp_end(ngx_mail_xmpp_parser_t *p)
-{
-    ngx_mail_xmpp_end_tag(p);
-
-    p->state = p->level ? sw_content : sw_done;
-
-    return NGX_OK;
+    return ngx_mail_xmpp_unexpected(p, p->state);
 }

@@ -44,24 +44,35 @@ typedef struct {
     ngx_str_t                  name;      /* as written, with the prefix */
     size_t                     prefix;    /* its length, 0 if none */
     ngx_str_t                  value;     /* raw */
+    ngx_uint_t                 plain;     /* the value stands for what is
+                                             written, in ASCII */
 } ngx_mail_xmpp_attr_t;
 
 
 typedef struct {
-    ngx_str_t                  prefix;    /* empty for "xmlns" */
+    ngx_str_t                  prefix;    /* empty for "xmlns", which is only
+                                             counted */
     ngx_str_t                  uri;       /* raw */
-    ngx_uint_t                 ns;
-    ngx_uint_t                 depth;     /* of the element it belongs to */
-    uint32_t                   hash;      /* of what the value stands for */
-    unsigned                   id:8;      /* the same for equal namespaces */
+    unsigned                   ns:8;
     unsigned                   plain:1;   /* compared as it is written */
+
+    /* not known till there is need of it */
+
+    unsigned                   hashed:1;
+    unsigned                   id:8;      /* the same for equal namespaces */
+    uint32_t                   hash;      /* of what the value stands for */
 } ngx_mail_xmpp_binding_t;
 
 
 typedef struct {
     ngx_str_t                  name;      /* as written, with the prefix */
     size_t                     prefix;    /* its length, 0 if none */
-    ngx_uint_t                 ns;
+    unsigned                   ns:8;
+
+    /* outside of it */
+
+    unsigned                   outer_ns:8;  /* the default one */
+    unsigned                   outer:8;     /* the number of bindings */
 } ngx_mail_xmpp_element_t;
 
 
@@ -86,12 +97,8 @@ typedef struct {
 
     ngx_uint_t                 nattrs;
     ngx_uint_t                 nbindings;
-
-    ngx_mail_xmpp_attr_t       attrs[NGX_MAIL_XMPP_MAX_ATTRS];
-    ngx_mail_xmpp_binding_t    bindings[NGX_MAIL_XMPP_MAX_BINDINGS];
-    ngx_mail_xmpp_element_t    elements[NGX_MAIL_XMPP_MAX_DEPTH];
-
     ngx_uint_t                 level;     /* the number of open elements */
+    ngx_uint_t                 inner_ns;  /* the default one inside of these */
 
     /* the markup that is being read */
 
@@ -99,27 +106,36 @@ typedef struct {
                                              or its declaration */
     u_char                    *markup;
     u_char                    *start;
-    u_char                    *colon;
     u_char                    *text_start;
     u_char                    *entity;
+    ngx_mail_xmpp_element_t   *element;
+    ngx_mail_xmpp_attr_t      *attr;
+    uint32_t                   lens;      /* of the names of attributes */
 
     uint32_t                   code;      /* of a character */
     u_char                    *code_start;
 
-    ngx_uint_t                 reference; /* the state inside of one, */
-    ngx_uint_t                 saved;     /* and the state behind it */
+    ngx_uint_t                 outer;     /* the state behind a character, */
+    ngx_uint_t                 saved;     /* that behind a reference, */
+    ngx_uint_t                 reference; /* and the state inside of it */
     ngx_uint_t                 match;
 
     u_char                     low;       /* bounds of the next UTF-8 byte */
     u_char                     high;
+    u_char                     quote;
+    u_char                     brackets;
 
     unsigned                   need:2;    /* UTF-8 bytes to come */
-    unsigned                   brackets:2;
-    unsigned                   quote:8;
     unsigned                   begun:1;
     unsigned                   declaration:1;
     unsigned                   leaf:1;
     unsigned                   empty:1;
+
+    /* one more than allowed, till its name is read */
+
+    ngx_mail_xmpp_attr_t       attrs[NGX_MAIL_XMPP_MAX_ATTRS + 1];
+    ngx_mail_xmpp_element_t    elements[NGX_MAIL_XMPP_MAX_DEPTH + 1];
+    ngx_mail_xmpp_binding_t    bindings[NGX_MAIL_XMPP_MAX_BINDINGS];
 } ngx_mail_xmpp_parser_t;
 
 
@@ -182,7 +198,11 @@ void ngx_mail_xmpp_parse_compact(ngx_mail_xmpp_parser_t *p, ngx_buf_t *b,
  * if there is none; a name with a prefix is looked up as it is written
  */
 
-ngx_str_t *ngx_mail_xmpp_parse_attr(ngx_mail_xmpp_parser_t *p, char *name);
+#define ngx_mail_xmpp_parse_attr(p, name)                                     \
+    ngx_mail_xmpp_attr(p, name, ngx_strlen(name))
+
+ngx_str_t *ngx_mail_xmpp_attr(ngx_mail_xmpp_parser_t *p, char *name,
+    size_t len);
 
 
 /*
@@ -213,17 +233,34 @@ ngx_uint_t ngx_mail_xmpp_xml_name(uint32_t code);
 
 /* the parts of the parser outside of its state machine */
 
+#define NGX_MAIL_XMPP_CH_SPACE   0x01
+#define NGX_MAIL_XMPP_CH_START   0x02    /* may start a name */
+#define NGX_MAIL_XMPP_CH_NAME    0x04    /* may stand in a name */
+#define NGX_MAIL_XMPP_CH_TEXT    0x08    /* nothing special in a text */
+#define NGX_MAIL_XMPP_CH_VALUE   0x10    /* nothing special in a value */
+#define NGX_MAIL_XMPP_CH_QNAME   0x20    /* in a name, or its colon */
+
+extern u_char  ngx_mail_xmpp_class[256];
+
+/* the length of "[CDATA[" */
+
+#define NGX_MAIL_XMPP_CDATA      7
+
 ngx_int_t ngx_mail_xmpp_utf8(ngx_mail_xmpp_parser_t *p, u_char ch);
+ngx_int_t ngx_mail_xmpp_read_cdata(ngx_mail_xmpp_parser_t *p, u_char ch);
 ngx_int_t ngx_mail_xmpp_read_reference(ngx_mail_xmpp_parser_t *p, u_char ch,
     u_char *pos);
-ngx_int_t ngx_mail_xmpp_attr_name(ngx_mail_xmpp_parser_t *p, u_char *pos);
-ngx_int_t ngx_mail_xmpp_declaration(ngx_mail_xmpp_parser_t *p);
-ngx_int_t ngx_mail_xmpp_bind(ngx_mail_xmpp_parser_t *p,
+ngx_uint_t ngx_mail_xmpp_attr_again(ngx_mail_xmpp_parser_t *p,
     ngx_mail_xmpp_attr_t *attr);
+ngx_int_t ngx_mail_xmpp_declaration(ngx_mail_xmpp_parser_t *p);
+ngx_uint_t ngx_mail_xmpp_ns(ngx_str_t *uri);
+ngx_uint_t ngx_mail_xmpp_ns_decoded(ngx_str_t *uri);
 ngx_mail_xmpp_binding_t *ngx_mail_xmpp_binding(ngx_mail_xmpp_parser_t *p,
     u_char *prefix, size_t len);
+ngx_uint_t ngx_mail_xmpp_namespace_id(ngx_mail_xmpp_parser_t *p,
+    ngx_mail_xmpp_binding_t *binding);
 ngx_int_t ngx_mail_xmpp_start_tag(ngx_mail_xmpp_parser_t *p);
-void ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p);
+ngx_int_t ngx_mail_xmpp_end_tag(ngx_mail_xmpp_parser_t *p);
 ngx_int_t ngx_mail_xmpp_error(ngx_mail_xmpp_parser_t *p, char *error);
 u_char ngx_mail_xmpp_entity(u_char *name, size_t len);
 uint32_t ngx_mail_xmpp_reference(u_char **p, u_char *last);

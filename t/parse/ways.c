@@ -164,6 +164,9 @@ way_parse(log_t *log, u_char *in, size_t n, way_t *way)
     log->error = NULL;
     log->closed = 0;
 
+    /* memory of a pool has anything in it */
+    memset(&p, 0xff, sizeof(ngx_mail_xmpp_parser_t));
+
     ngx_mail_xmpp_parse_init(&p);
 
     for ( ;; ) {

@@ -26,5 +26,7 @@ typedef uintptr_t  ngx_uint_t;
 
 #define NGX_HAVE_INET6  1
 
+#define ngx_inline      inline
+
 
 #endif /* _NGX_CONFIG_H_INCLUDED_ */
