@@ -34,6 +34,10 @@ my @good = (
     [ 'xmpp_auth in mail', mail('xmpp_auth login;', $xmpp) ],
     [ 'xmpp_client_buffer', mail('xmpp_client_buffer 16k;',
                                  "$xmpp xmpp_client_buffer 1024;") ],
+    [ 'xmpp_relay_buffer', mail('xmpp_relay_buffer 64k;',
+                                "$xmpp xmpp_relay_buffer 1;") ],
+    [ 'auth_http_keepalive', mail('auth_http_keepalive 16;',
+        "$xmpp auth_http_keepalive 0; auth_http_keepalive_timeout 10s;") ],
     map({ [ "xmpp_domain $_", mail('', "$xmpp xmpp_domain $_;") ] }
         'example.test', 'example.test other.test', 'localhost', 'EXAMPLE.test',
         'example.test.', 'münchen.example', 'xn--mnchen-3ya.example',
@@ -72,6 +76,10 @@ my @bad = (
       'invalid number of arguments in "xmpp_client_buffer" directive' ],
     [ 'a size that is none', mail('', "$xmpp xmpp_client_buffer big;"),
       '"xmpp_client_buffer" directive invalid value' ],
+    [ 'a buffer of nothing', mail('', "$xmpp xmpp_relay_buffer 0;"),
+      'value must be equal to or greater than 1' ],
+    [ 'connections that are no number',
+      mail('', "$xmpp auth_http_keepalive on;"), 'invalid number' ],
     [ 'a size twice', mail('', "$xmpp xmpp_client_buffer 1k;"
                                . ' xmpp_client_buffer 2k;'),
       '"xmpp_client_buffer" directive is duplicate' ],

@@ -109,6 +109,7 @@ mail {
         protocol xmpp;
         proxy_protocol on;
         proxy_buffer 16;
+        xmpp_relay_buffer 16;
     }
 
     server {

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# What a session that is being relayed still holds: two buffers and what nginx
-# needs for two connections, nothing of the login.
+# What a session that is being relayed still holds: what nginx needs for two
+# connections, nothing of the login, and no buffers while there is nothing in
+# them.
 
 use strict;
 use warnings;
@@ -9,7 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Test::More tests => 4;
+use Test::More tests => 6;
 
 use XMPP::Auth;
 use XMPP::Backend;
@@ -56,19 +57,35 @@ my $session = (memory() - $before) / SESSIONS;
 
 note(sprintf 'a session takes %.0f bytes', $session);
 
-# Both buffers, two small pools of connections, the session.  A sanitizer puts
-# red zones about them.
-my $more = $t->{built} =~ /-fsanitize=/ ? 6000 : 2300;
+# The small pool of the connection, and the session.  A sanitizer puts red zones
+# about each piece.
+my $most = $t->{built} =~ /-fsanitize=/ ? 6000 : 2300;
 
-cmp_ok($session, '>', 2 * BUFFER, 'there are the buffers');
-cmp_ok($session, '<', 2 * BUFFER + $more, 'and little else');
+cmp_ok($session, '>', 800, 'that is a session');
+cmp_ok($session, '<', $most, 'and little else');
+
+# Nor after there was something.
+my $text = 'x' x 20_000;
+my $echoed = 0;
+
+for my $c (@c) {
+    $c->send("$text<end/>");
+    $echoed++ if $c->read_until(qr/<end\/>/) eq "$text<end/>";
+}
+
+is($echoed, SESSIONS, 'all sessions have moved something');
+
+my $after = (memory() - $before) / SESSIONS;
+
+note(sprintf 'and %.0f bytes after traffic', $after);
+cmp_ok($after, '<', $most + 2 * 16384 / SESSIONS, 'the buffers are gone');
 
 # None of them leaves anything behind: others take their place.
 undef @c;
 @c = map { enter($t) } 1 .. SESSIONS;
 
 my $again = memory();
-cmp_ok($again - $before, '<', SESSIONS * (2 * BUFFER + $more),
+cmp_ok($again - $before, '<', SESSIONS * $most + 2 * 16384,
        'no more after many sessions');
 
 $t->finish;

@@ -30,6 +30,7 @@ mail {
     ssl_certificate server.crt;
     ssl_certificate_key server.key;
     ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_conf_command NumTickets 1;
     ssl_session_cache shared:ssl:1m;
 
     server {

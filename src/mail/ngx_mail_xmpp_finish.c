@@ -19,8 +19,6 @@
 
 
 static void ngx_mail_xmpp_finish_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_mail_xmpp_finish_move(ngx_connection_t *src,
-    ngx_connection_t *dst, ngx_buf_t *b, ngx_uint_t gone);
 static void ngx_mail_xmpp_finish_shutdown(ngx_connection_t *c);
 static ngx_int_t ngx_mail_xmpp_finish_events(ngx_connection_t *c);
 
@@ -68,7 +66,7 @@ static void
 ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
 {
     off_t                      sent;
-    ngx_uint_t                 client, upstream;
+    ngx_int_t                  client, upstream;
     ngx_connection_t          *c, *pc;
     ngx_mail_session_t        *s;
     ngx_mail_core_srv_conf_t  *cscf;
@@ -101,12 +99,17 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
 
     /* a server that has closed its side does not read either */
 
-    client = ngx_mail_xmpp_finish_move(c, pc, s->buffer,
-                                       pc->error || pc->read->eof);
+    client = ngx_mail_xmpp_relay_move(s, c, pc, s->buffer,
+                                      pc->error || pc->read->eof);
 
-    upstream = ngx_mail_xmpp_finish_move(pc, c, s->proxy->buffer, c->error);
+    upstream = ngx_mail_xmpp_relay_move(s, pc, c, s->proxy->buffer, c->error);
 
-    if (client && upstream) {
+    if (client == NGX_ERROR || upstream == NGX_ERROR) {
+        ngx_mail_proxy_close_session(s);
+        return;
+    }
+
+    if (client == NGX_DONE && upstream == NGX_DONE) {
         c->log->action = NULL;
         ngx_log_error(NGX_LOG_INFO, c->log, 0, "proxied session done");
         c->log->action = "finishing";
@@ -122,12 +125,16 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
         ngx_add_timer(c->read, cscf->timeout);
     }
 
-    if (client && !(s->mail_state & NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN)) {
+    if (client == NGX_DONE
+        && !(s->mail_state & NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN))
+    {
         s->mail_state |= NGX_MAIL_XMPP_UPSTREAM_SHUTDOWN;
         ngx_mail_xmpp_finish_shutdown(pc);
     }
 
-    if (upstream && !(s->mail_state & NGX_MAIL_XMPP_CLIENT_SHUTDOWN)) {
+    if (upstream == NGX_DONE
+        && !(s->mail_state & NGX_MAIL_XMPP_CLIENT_SHUTDOWN))
+    {
         s->mail_state |= NGX_MAIL_XMPP_CLIENT_SHUTDOWN;
         ngx_mail_xmpp_finish_shutdown(c);
     }
@@ -136,61 +143,6 @@ ngx_mail_xmpp_finish_handler(ngx_event_t *ev)
         || ngx_mail_xmpp_finish_events(pc) != NGX_OK)
     {
         ngx_mail_proxy_close_session(s);
-    }
-}
-
-
-/* returns 1 if the source has ended and nothing is left to be sent */
-
-static ngx_uint_t
-ngx_mail_xmpp_finish_move(ngx_connection_t *src, ngx_connection_t *dst,
-    ngx_buf_t *b, ngx_uint_t gone)
-{
-    ssize_t     n;
-    ngx_uint_t  reads;
-
-    for (reads = 0; /* void */ ; reads++) {
-
-        if (b->pos != b->last && !gone && dst->write->ready) {
-            n = dst->send(dst, b->pos, b->last - b->pos);
-
-            if (n == NGX_ERROR) {
-                dst->error = 1;
-                gone = 1;
-            }
-
-            if (n > 0) {
-                b->pos += n;
-            }
-        }
-
-        if (b->pos == b->last || gone) {
-            b->pos = b->start;
-            b->last = b->start;
-        }
-
-        if (src->read->eof) {
-            return b->pos == b->last;
-        }
-
-        if (b->last == b->end || !src->read->ready) {
-            return 0;
-        }
-
-        if (reads == NGX_MAIL_XMPP_READS) {
-            ngx_post_event(src->read, &ngx_posted_next_events);
-            return 0;
-        }
-
-        n = src->recv(src, b->last, b->end - b->last);
-
-        if (n == 0 || n == NGX_ERROR) {
-            src->read->eof = 1;
-        }
-
-        if (n > 0) {
-            b->last += n;
-        }
     }
 }
 

@@ -79,6 +79,8 @@ ngx_mail_xmpp_init_protocol(ngx_event_t *rev)
 
 #endif
 
+    ngx_mail_xmpp_recv_init(c);
+
     c->read->handler = ngx_mail_xmpp_auth_state;
 
     ngx_mail_xmpp_auth_state(rev);
@@ -204,7 +206,7 @@ ngx_mail_xmpp_read(ngx_mail_session_t *s, ngx_connection_t *c)
                                           : "client sent too large header");
     }
 
-    n = c->recv(c, b->last, b->end - b->last);
+    n = ngx_mail_xmpp_recv(c, b->last, b->end - b->last);
 
     if (n == NGX_AGAIN) {
         return NGX_AGAIN;

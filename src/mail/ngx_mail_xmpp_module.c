@@ -38,14 +38,18 @@ static ngx_conf_enum_t  ngx_mail_xmpp_stream_types[] = {
 };
 
 
+static ngx_conf_num_bounds_t  ngx_mail_xmpp_relay_buffer_bounds = {
+    ngx_conf_check_num_bounds, 1, -1
+};
+
+
 static ngx_mail_handlers_t  ngx_mail_xmpp_handlers = {
     ngx_mail_xmpp_error_handler,
     ngx_mail_xmpp_auth_request,
     ngx_mail_xmpp_auth_header,
     ngx_mail_xmpp_auth_response,
     ngx_mail_xmpp_auth_error,
-    ngx_mail_xmpp_init_upstream,
-    ngx_mail_xmpp_finish
+    ngx_mail_xmpp_init_upstream
 };
 
 
@@ -88,6 +92,13 @@ static ngx_command_t  ngx_mail_xmpp_commands[] = {
       NGX_MAIL_SRV_CONF_OFFSET,
       offsetof(ngx_mail_xmpp_srv_conf_t, client_buffer_size),
       NULL },
+
+    { ngx_string("xmpp_relay_buffer"),
+      NGX_MAIL_MAIN_CONF|NGX_MAIL_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_MAIL_SRV_CONF_OFFSET,
+      offsetof(ngx_mail_xmpp_srv_conf_t, relay_buffer_size),
+      &ngx_mail_xmpp_relay_buffer_bounds },
 
     { ngx_string("xmpp_auth"),
       NGX_MAIL_MAIN_CONF|NGX_MAIL_SRV_CONF|NGX_CONF_1MORE,
@@ -155,10 +166,12 @@ ngx_mail_xmpp_create_srv_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     xscf->auth_methods = 0;
+     *     xscf->ticket = 0;
      *     xscf->domains = NULL;
      */
 
     xscf->client_buffer_size = NGX_CONF_UNSET_SIZE;
+    xscf->relay_buffer_size = NGX_CONF_UNSET_SIZE;
     xscf->streams = NGX_CONF_UNSET_UINT;
 
     return xscf;
@@ -176,6 +189,9 @@ ngx_mail_xmpp_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->client_buffer_size,
                               prev->client_buffer_size,
                               (size_t) ngx_pagesize);
+
+    ngx_conf_merge_size_value(conf->relay_buffer_size,
+                              prev->relay_buffer_size, 16384);
 
     ngx_conf_merge_bitmask_value(conf->auth_methods,
                               prev->auth_methods,
@@ -203,6 +219,14 @@ ngx_mail_xmpp_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->domains == NULL) {
         conf->domains = prev->domains;
     }
+
+#if (NGX_MAIL_XMPP_TICKET)
+
+    if (cscf->protocol && cscf->protocol->type == NGX_MAIL_XMPP_PROTOCOL) {
+        ngx_mail_xmpp_ticket_init(cf, conf);
+    }
+
+#endif
 
     return ngx_mail_xmpp_alpn(cf, cscf, conf->streams);
 }

@@ -29,8 +29,10 @@
 
 typedef struct {
     size_t                     client_buffer_size;
+    size_t                     relay_buffer_size;
     ngx_uint_t                 auth_methods;
     ngx_uint_t                 streams;
+    ngx_uint_t                 ticket;       /* unsigned  ticket:1 */
     ngx_array_t               *domains;      /* array of ngx_str_t */
 } ngx_mail_xmpp_srv_conf_t;
 
@@ -310,6 +312,48 @@ ngx_uint_t ngx_mail_xmpp_offer(ngx_mail_session_t *s, ngx_connection_t *c);
 void ngx_mail_xmpp_offer_read_handler(ngx_event_t *rev);
 
 #endif
+
+
+/* ngx_mail_xmpp_ticket.c: TLS session tickets */
+
+#if (NGX_MAIL_SSL && OPENSSL_VERSION_NUMBER >= 0x30000000L)
+
+#define NGX_MAIL_XMPP_TICKET  1
+
+/* none is sent in the handshake */
+void ngx_mail_xmpp_ticket_init(ngx_conf_t *cf,
+    ngx_mail_xmpp_srv_conf_t *xscf);
+
+/* but one to a client that has logged in, and stays; NGX_OK, NGX_AGAIN */
+ngx_int_t ngx_mail_xmpp_ticket(ngx_mail_session_t *s);
+
+#endif
+
+
+/* ngx_mail_xmpp_relay.c: what comes after the login */
+
+void ngx_mail_xmpp_relay(ngx_mail_session_t *s);
+
+/*
+ * moves what is in the buffer, and what can be read, to the other side, or
+ * drops it if that one is "gone"
+ *
+ * NGX_DONE   the source has ended, and there is nothing left to be sent
+ * NGX_AGAIN  there may be more; an error of the destination is in dst->error
+ * NGX_ERROR  no memory
+ */
+ngx_int_t ngx_mail_xmpp_relay_move(ngx_mail_session_t *s,
+    ngx_connection_t *src, ngx_connection_t *dst, ngx_buf_t *b,
+    ngx_uint_t gone);
+
+/* of the connection's pool */
+void ngx_mail_xmpp_relay_cleanup(void *data);
+
+
+/* ngx_mail_xmpp_recv.c: c->recv() with fewer system calls */
+
+void ngx_mail_xmpp_recv_init(ngx_connection_t *c);
+ssize_t ngx_mail_xmpp_recv(ngx_connection_t *c, u_char *buf, size_t size);
 
 
 /* ngx_mail_xmpp_finish.c: the end of a relayed session */

@@ -128,5 +128,5 @@ ngx_mail_xmpp_pass_relay(ngx_mail_session_t *s)
     ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                   "client's stream is passed on");
 
-    ngx_mail_proxy_relay(s);
+    ngx_mail_xmpp_relay(s);
 }

@@ -233,9 +233,13 @@ ngx_mail_xmpp_proxy_check(ngx_event_t *rev)
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
-    /* nothing is an answer to a client's header that was not sent yet */
+    /*
+     * nothing is an answer to a client's header that was not sent yet, and
+     * for one that there was no memory for, the write handler ends it
+     */
 
     if (s->proxy->proxy_protocol
+        || ctx->upstream.failed
         || (ctx->pass && ctx->upstream.last != ctx->upstream.start))
     {
         ngx_log_debug0(NGX_LOG_DEBUG_MAIL, c->log, 0, "mail proxy xmpp busy");
@@ -523,6 +527,12 @@ ngx_mail_xmpp_proxy_auth(ngx_mail_session_t *s, ngx_connection_t *c)
     ngx_mail_xmpp_write_auth_plain(&ctx->upstream, &ctx->upstream_user,
                                    &s->passwd);
 
+    /* an answer to what could not be written must not count as one */
+
+    if (ctx->upstream.failed) {
+        return NGX_ERROR;
+    }
+
     ngx_post_event(c->write, &ngx_posted_events);
 
     return NGX_OK;
@@ -567,7 +577,7 @@ ngx_mail_xmpp_proxy_success(ngx_mail_session_t *s, ngx_connection_t *c)
     s->connection->log->action = NULL;
     ngx_log_error(NGX_LOG_INFO, s->connection->log, 0, "client logged in");
 
-    ngx_mail_proxy_relay(s);
+    ngx_mail_xmpp_relay(s);
 
     return NGX_DONE;
 }
@@ -622,8 +632,9 @@ ngx_mail_xmpp_proxy_skip_space(ngx_mail_session_t *s)
 static ngx_int_t
 ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s, ngx_connection_t *c)
 {
-    ngx_str_t            *condition, *text;
-    ngx_mail_xmpp_ctx_t  *ctx;
+    ngx_str_t              *condition, *text;
+    ngx_mail_xmpp_ctx_t    *ctx;
+    ngx_mail_proxy_conf_t  *pcf;
 
     ctx = ngx_mail_get_module_ctx(s, ngx_mail_xmpp_module);
 
@@ -634,7 +645,9 @@ ngx_mail_xmpp_proxy_failure(ngx_mail_session_t *s, ngx_connection_t *c)
 
     text = NULL;
 
-    if (ngx_mail_proxy_pass_error_message(s)) {
+    pcf = ngx_mail_get_module_srv_conf(s, ngx_mail_proxy_module);
+
+    if (pcf->pass_error_message) {
         text = &ctx->text;
         text->len = ngx_mail_xmpp_decode(text->data, text);
     }

@@ -118,7 +118,7 @@ ngx_mail_xmpp_release(ngx_mail_session_t *s)
         return NGX_ERROR;
     }
 
-    ctx->cleanup->handler = NULL;
+    ctx->cleanup->handler = ngx_mail_xmpp_relay_cleanup;
 
     ngx_mail_xmpp_destroy(s);
 
@@ -131,11 +131,6 @@ ngx_mail_xmpp_release(ngx_mail_session_t *s)
 #endif
 
     s->login = login;
-
-    if (s->buffer->pos == s->buffer->last) {
-        s->buffer->pos = s->buffer->start;
-        s->buffer->last = s->buffer->start;
-    }
 
     return NGX_OK;
 }

@@ -50,6 +50,7 @@ mail {
     ssl_certificate_key $key;
     xmpp_client_buffer @{[ BUFFER ]};
     proxy_buffer @{[ BUFFER ]};
+    xmpp_relay_buffer @{[ BUFFER ]};
     timeout ${timeout}s;
     proxy_timeout ${timeout}s;
     max_errors 1000000;

@@ -114,6 +114,9 @@ my %session = (
     'a refusal of the backend' => [ refusing => $header, $features, $plain,
         qr{</stream:stream>} ],
 
+    'a backend that does not wait' => [ early => $header, $features,
+        auth('PLAIN', plain('alice', 'x' x 600)), qr{</stream:stream>} ],
+
     'passed on, the backend goes on' => [ going => $header, $features, '',
         qr/<r [^>]*>/, @echo ],
 
@@ -219,11 +222,15 @@ sub _services {
                                      proxy_protocol => 1);
     my $refusing = XMPP::Backend->new($t, name => 'refusing_backend');
     my $going = XMPP::Backend->new($t, name => 'going_backend');
+    my $early = XMPP::Backend->new($t, name => 'early_backend');
 
     $refusing->default([ 'header' ], [ features => 'PLAIN' ],
                        [ expect => '</auth>' ],
                        [ send => failure('not-authorized', 'x' x 1000) ],
                        [ 'drain' ]);
+    $early->default([ expect => '<stream:stream[^>]*>' ],
+                    [ send => header() . features(mechanisms => [ 'PLAIN' ])
+                              . SUCCESS ], [ 'echo' ]);
     $going->default([ 'header' ], [ features => 'SCRAM-SHA-1' ],
                     [ sleep => 0.02 ],
                     [ send => "<r xmlns='jabber:client' x='"
@@ -234,6 +241,7 @@ sub _services {
         proxied => [ 'proxied_backend' ],
         refusing => [ 'refusing_backend' ],
         going => [ 'going_backend' ],
+        early => [ 'early_backend' ],
         told => [ backend => 'Auth-User' => 'alice', 'Auth-Pass' => 'wonder' ],
         none => [ 'client_backend' ],
         server => [ 'server_backend' ],
@@ -241,7 +249,7 @@ sub _services {
     );
 
     $self->{own} = [ $backend, $client, $server, $proxied, $refusing, $going,
-                    $asked ];
+                    $early, $asked ];
 
     for my $name (keys %other) {
         my ($to, @header) = @{ $other{$name} };
@@ -273,6 +281,7 @@ sub _conf {
         [ proxied => 'proxied', '', 'starttls off; proxy_protocol on;' ],
         [ refusing => 'refusing', '', 'starttls off;'
           . ' proxy_pass_error_message on;' ],
+        [ early => 'early', '', 'starttls off;' ],
         [ going => 'going', '', 'xmpp_auth none; starttls on;' ],
         [ server => 'server', '', 'xmpp_stream server; starttls off;' ],
         [ secured => 'server', '', 'xmpp_stream server; starttls only;' ],
