@@ -43,6 +43,18 @@ const char   *fuzz_role_names[] = { "client", "auth server",
 int
 fuzz_session(fuzz_role_e fuzzed, const uint8_t *data, size_t size)
 {
+    static const fuzz_lack_t  nothing;
+
+    return fuzz_session_lack(fuzzed, data, size, &nothing);
+}
+
+
+/* fuzzed is fuzz_roles if all of them are played */
+
+int
+fuzz_session_lack(fuzz_role_e fuzzed, const uint8_t *data, size_t size,
+    const fuzz_lack_t *lack)
+{
     ngx_uint_t  i;
 
     static ngx_uint_t  ready;
@@ -78,6 +90,7 @@ fuzz_session(fuzz_role_e fuzzed, const uint8_t *data, size_t size)
 
     run.data = data + FUZZ_HEAD;
     run.size = size - FUZZ_HEAD;
+    run.lack = *lack;
 
     ngx_current_msec = 1000000;
 
@@ -86,7 +99,10 @@ fuzz_session(fuzz_role_e fuzzed, const uint8_t *data, size_t size)
     if (fuzz_accept(run.server)) {
         fuzz_play_start(fuzz_client);
         fuzz_settle();
-        fuzz_input();
+
+        if (fuzzed != fuzz_roles) {
+            fuzz_input();
+        }
     }
 
     fuzz_finish();
@@ -204,12 +220,12 @@ fuzz_action(u_char action)
 
     case '0': case '1': case '2': case '3': case '4':
     case '5': case '6': case '7': case '8': case '9':
-        run.no_memory = action - '0' + 1;
+        run.lack.memory = action - '0' + 1;
         fuzz_peer_arrived(p);
         break;
 
     case 'x': case 'y': case 'z':
-        run.no_event = action - 'x' + 1;
+        run.lack.event = action - 'x' + 1;
         fuzz_peer_arrived(p);
         break;
 

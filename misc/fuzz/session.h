@@ -92,6 +92,7 @@ typedef struct {
     size_t             mark;         /* out, till where it was waited for */
 
     size_t             partial;      /* bytes that are taken at a time */
+    size_t             taken;        /* of the last write */
 
     unsigned           rnew:1;       /* an event that was not told yet */
     unsigned           wnew:1;
@@ -105,6 +106,16 @@ typedef struct {
     unsigned           tls:1;
     unsigned           relayed:1;
 } fuzz_peer_t;
+
+
+/* the n-th of these from now; 0 is none */
+
+typedef struct {
+    ngx_uint_t         memory;       /* allocation that fails */
+    ngx_uint_t         event;        /* event that can not be added */
+    ngx_uint_t         connection;   /* write that fails, and all after it */
+    ngx_uint_t         room;         /* write that is taken in part */
+} fuzz_lack_t;
 
 
 typedef struct {
@@ -124,8 +135,7 @@ typedef struct {
     const u_char      *data;         /* the input */
     size_t             size;
 
-    ngx_uint_t         no_memory;    /* for the n-th allocation */
-    ngx_uint_t         no_event;     /* the n-th event can not be added */
+    fuzz_lack_t        lack;
 
     ngx_uint_t         calls;        /* of nginx to read and to write */
     ngx_uint_t         events;
@@ -169,6 +179,8 @@ extern const char            *fuzz_role_names[];
 /* session.c */
 
 int fuzz_session(fuzz_role_e fuzzed, const uint8_t *data, size_t size);
+int fuzz_session_lack(fuzz_role_e fuzzed, const uint8_t *data, size_t size,
+    const fuzz_lack_t *lack);
 void fuzz_fail(const char *fmt, ...) __attribute__((noreturn));
 
 /* session_conf.c */

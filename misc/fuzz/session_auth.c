@@ -64,11 +64,11 @@ static fuzz_value_t  fuzz_login, fuzz_passwd, fuzz_domain, fuzz_from;
 
 void __wrap_ngx_mail_auth_http_init(ngx_mail_session_t *s);
 void __wrap_ngx_mail_proxy_init(ngx_mail_session_t *s, ngx_addr_t *peer);
-void __wrap_ngx_mail_proxy_relay(ngx_mail_session_t *s);
+void __wrap_ngx_mail_xmpp_relay(ngx_mail_session_t *s);
 
 void __real_ngx_mail_auth_http_init(ngx_mail_session_t *s);
 void __real_ngx_mail_proxy_init(ngx_mail_session_t *s, ngx_addr_t *peer);
-void __real_ngx_mail_proxy_relay(ngx_mail_session_t *s);
+void __real_ngx_mail_xmpp_relay(ngx_mail_session_t *s);
 
 
 /* somebody is to be let in */
@@ -213,7 +213,7 @@ __wrap_ngx_mail_proxy_init(ngx_mail_session_t *s, ngx_addr_t *peer)
 /* it is the upstream server's from here on */
 
 void
-__wrap_ngx_mail_proxy_relay(ngx_mail_session_t *s)
+__wrap_ngx_mail_xmpp_relay(ngx_mail_session_t *s)
 {
     size_t                i;
     fuzz_xml_t            x;
@@ -243,7 +243,7 @@ __wrap_ngx_mail_proxy_relay(ngx_mail_session_t *s)
     run.relay_upstream_out = up->out_len;
 
     if (run.pass) {
-        __real_ngx_mail_proxy_relay(s);
+        __real_ngx_mail_xmpp_relay(s);
         return;
     }
 
@@ -289,7 +289,7 @@ __wrap_ngx_mail_proxy_relay(ngx_mail_session_t *s)
         }
     }
 
-    __real_ngx_mail_proxy_relay(s);
+    __real_ngx_mail_xmpp_relay(s);
 }
 
 

@@ -234,8 +234,14 @@ ngx_connection_t *
 fuzz_accept(ngx_uint_t server)
 {
     ngx_log_t         *log;
+    ngx_uint_t         memory;
     ngx_listening_t   *ls;
     ngx_connection_t  *c;
+
+    /* nginx's own code checks what it allocates before a session starts */
+
+    memory = run.lack.memory;
+    run.lack.memory = 0;
 
     ls = ngx_cycle->listening.elts;
     ls += server;
@@ -268,6 +274,8 @@ fuzz_accept(ngx_uint_t server)
     c->addr_text.len = ngx_sock_ntop(c->sockaddr, c->socklen,
                                      c->addr_text.data,
                                      ls->addr_text_max_len, 0);
+
+    run.lack.memory = memory;
 
     ls->handler(c);
 

@@ -75,7 +75,7 @@ fuzz_peer_open(fuzz_role_e role, ngx_log_t *log)
         fuzz_fail("a second connection to the %s", fuzz_role_names[role]);
     }
 
-    p->head = p->tail = 0;
+    p->head = p->tail = p->taken = 0;
     p->in_len = p->out_len = p->in_base = p->out_base = p->mark = 0;
     p->rnew = p->eof = p->reset = p->blocked = p->broken = 0;
     p->pending = p->shut = p->connecting = p->tls = p->relayed = 0;
@@ -169,6 +169,10 @@ fuzz_peer_events(fuzz_peer_t *p)
         }
 
         p->wnew = 1;
+
+        /* what it says at once is told together with the connection */
+
+        (void) fuzz_play(p - peers);
     }
 
     if (p->connecting) {
@@ -348,6 +352,10 @@ fuzz_send(ngx_connection_t *c, u_char *buf, size_t size)
 
     p->pending = 1;
 
+    if (run.lack.connection && --run.lack.connection == 0) {
+        p->broken = 1;
+    }
+
     if (p->broken) {
         c->write->error = 1;
         return NGX_ERROR;
@@ -360,8 +368,15 @@ fuzz_send(ngx_connection_t *c, u_char *buf, size_t size)
 
     n = size;
 
+    if (run.lack.room && --run.lack.room == 0) {
+        n = n / 2 + 1;
+    }
+
     if (p->partial && p->partial < n) {
         n = p->partial;
+    }
+
+    if (n < size) {
         c->write->ready = 0;
         p->wnew = 1;
 
@@ -377,6 +392,7 @@ fuzz_send(ngx_connection_t *c, u_char *buf, size_t size)
     }
 
     p->out_len += n;
+    p->taken = n;
     c->sent += n;
 
     return n;
@@ -408,7 +424,7 @@ fuzz_add_event(ngx_event_t *ev, ngx_int_t event, ngx_uint_t flags)
     c = ev->data;
     p = fuzz_peer(c->fd);
 
-    if (run.no_event && --run.no_event == 0) {
+    if (run.lack.event && --run.lack.event == 0) {
         return NGX_ERROR;
     }
 

@@ -136,7 +136,10 @@ static const fuzz_script_t  fuzz_backends[] = {
                           { "</auth>", "<success " FUZZ_SASL "/>", 0 } } },
     { fuzz_connect_refused, { { NULL, NULL, 0 } } },
     { fuzz_connect_failed, { { NULL, NULL, 0 } } },
-    { fuzz_connect_never, { { NULL, NULL, 0 } } }
+    { fuzz_connect_never, { { NULL, NULL, 0 } } },
+    { 0, { { "", FUZZ_UP_HEADER FUZZ_UP_MECHANISMS, 0 },
+           { "</auth>", "<success " FUZZ_SASL "/>" FUZZ_MESSAGE, 0 },
+           { "</message>", FUZZ_MESSAGE, 0 } } }
 };
 
 

@@ -112,7 +112,7 @@ __wrap_ngx_destroy_pool(ngx_pool_t *pool)
 void *
 __wrap_ngx_alloc(size_t size, ngx_log_t *log)
 {
-    if (run.no_memory && --run.no_memory == 0) {
+    if (run.lack.memory && --run.lack.memory == 0) {
         run.out_of_memory = 1;
         return NULL;
     }
