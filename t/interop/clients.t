@@ -42,9 +42,11 @@ for my $run (@run) {
 
     $run->{result} = $record ? $interop->record($run) : $interop->run($run);
 
-    # A program may hang once, and this is a matter of hundreds of logins.
+    # A program may hang once, and this is a matter of hundreds of logins.  Not
+    # as the same user, who may have messages that were not delivered.
     if ($run->{result}{why}) {
         push @again, $title;
+        $run->{again} = 1;
         diag("$title: once more: $run->{result}{why}\n$run->{result}{said}");
         $run->{result} = $record ? $interop->record($run)
                                  : $interop->run($run);

@@ -8,8 +8,9 @@ package XMPP::Interop;
 #   my $i = XMPP::Interop->new;
 #   $i->runs(@client)           # what is to be done: { client, server, tls,
 #                               #   six, except }
-#   my $result = $i->run($run)  # { why => undef or what is wrong, mechanism,
-#                               #   login }
+#   my $result = $i->run($run)  # { why => undef or what is wrong, said,
+#                               #   mechanism }; as another user if
+#                               #   $run->{again}
 #   $i->record($run)            # the same through a tap, into transcripts/
 #   $i->straight($run)          # the same without nginx
 #   $i->distrusts($client)      # it comes, but does not log in, where nobody
@@ -138,7 +139,10 @@ sub runs {
     push @run, map { { client => $_, server => 'prosody', tls => 'distrust' } }
                    @client;
 
-    $self->{users}{ $_->{server} }{ _user($_) } = $password for @run;
+    for my $run (@run) {
+        $self->{users}{ $run->{server} }{ _user($_) } = $password
+            for $run, { %$run, again => 1 };
+    }
 
     splice @run, -@client;
 
@@ -150,7 +154,8 @@ sub runs {
 sub _user {
     my ($run) = @_;
 
-    my $user = $run->{client}{name} . ($run->{six} ? 'six' : $run->{tls});
+    my $user = $run->{client}{name} . ($run->{six} ? 'six' : $run->{tls})
+               . ($run->{again} ? 'again' : '');
 
     return $user =~ s/[^a-z0-9]//gr;
 }

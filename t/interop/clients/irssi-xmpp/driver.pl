@@ -19,21 +19,27 @@ sub leave {
     Irssi::timeout_add_once(10, sub { Irssi::command('quit') }, undef);
 }
 
-# What the plugin sends, for the mechanism.
+# What the plugin sends.
 Irssi::signal_register({ 'xmpp xml out' => [ qw(iobject string) ] });
 
 my $mechanism = '';
+my $online;
 
+# An answer that comes before the presence has gone out is an offline message,
+# and another signal.
 Irssi::signal_add('xmpp xml out', sub {
     my ($server, $xml) = @_;
+
     $mechanism = $1 if $xml =~ /<auth [^>]*mechanism="([^"]+)/;
-});
 
-Irssi::signal_add('server connected', sub {
-    my ($server) = @_;
+    return if $xml !~ /^<presence/ || $online++;
 
-    print $out "connected $mechanism\n";
-    $server->send_message($ENV{XMPP_PEER}, $ENV{XMPP_SEND}, 1);
+    # Not at once, as it is not written yet.
+    Irssi::timeout_add_once(10, sub {
+        print $out "connected $mechanism\n";
+        $_->send_message($ENV{XMPP_PEER}, $ENV{XMPP_SEND}, 1)
+            for Irssi::servers();
+    }, undef);
 });
 
 Irssi::signal_add('message private', sub {

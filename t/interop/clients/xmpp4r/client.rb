@@ -25,6 +25,20 @@ class Jabber::Connection::SSLSocketUTF8
   end
 end
 
+# Since REXML 3.3 the parser goes back to the position that a source tells, and
+# xmpp4r tells it 0; and text is decoded, which xmpp4r takes for raw.
+if Gem::Version.new(REXML::VERSION) >= Gem::Version.new('3.3')
+  REXML::IOSource.remove_method :position
+
+  REXML::Parsers::SAX2Parser.prepend(Module.new do
+    def listen(event, &block)
+      return super unless event == :characters
+
+      super(event) { |text| block.call(REXML::Text.normalize(text)) }
+    end
+  end)
+end
+
 # Jabber::SASL tells nobody which mechanism it is.
 module Mechanism
   def new(stream, mechanism)
