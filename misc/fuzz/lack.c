@@ -1,6 +1,7 @@
 /*
  * A session that all sides play, again and again: each time, what it needs can
- * not be had one step later, till it was played to its end.
+ * not be had one step later, or it is stopped one step later, till it was
+ * played to its end.
  */
 
 
@@ -27,6 +28,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_lack(data, size, offsetof(fuzz_lack_t, event));
     fuzz_lack(data, size, offsetof(fuzz_lack_t, connection));
     fuzz_lack(data, size, offsetof(fuzz_lack_t, room));
+    fuzz_lack(data, size, offsetof(fuzz_lack_t, time));
+    fuzz_lack(data, size, offsetof(fuzz_lack_t, reader));
 
     return 0;
 }

@@ -29,6 +29,7 @@ static void fuzz_other(fuzz_peer_t *p, u_char action);
 static void fuzz_settle(void);
 static ngx_uint_t fuzz_pass_time(ngx_msec_t msec);
 static void fuzz_stop(void);
+static void fuzz_stop_client(ngx_uint_t blocked);
 static void fuzz_finish(void);
 static ngx_uint_t fuzz_open(void);
 
@@ -316,6 +317,16 @@ fuzz_settle(void)
             busy = 1;
         }
 
+        if (run.lack.time && --run.lack.time == 0) {
+            fuzz_stop_client(0);
+            busy = 1;
+        }
+
+        if (run.lack.reader && --run.lack.reader == 0) {
+            fuzz_stop_client(1);
+            busy = 1;
+        }
+
         if (++run.events - n > FUZZ_MAX_EVENTS) {
             fuzz_fail("this goes on for ever");
         }
@@ -370,6 +381,33 @@ fuzz_stop(void)
         c[i].error = 1;
         c[i].read->handler(c[i].read);
     }
+}
+
+
+/* the client talks on, and reads only after that, if it was blocked */
+
+static void
+fuzz_stop_client(ngx_uint_t blocked)
+{
+    fuzz_peer_t  *p;
+
+    p = &peers[fuzz_client];
+
+    if (blocked) {
+        fuzz_other(p, 'W');
+    }
+
+    fuzz_stop();
+
+    if (p->c == NULL) {
+        return;
+    }
+
+    fuzz_peer_chunk(p, (u_char *) "\n", 1);
+    fuzz_peer_arrived(p);
+    (void) fuzz_peer_events(p);
+
+    fuzz_other(p, 'U');
 }
 
 

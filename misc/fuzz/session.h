@@ -115,6 +115,8 @@ typedef struct {
     ngx_uint_t         event;        /* event that can not be added */
     ngx_uint_t         connection;   /* write that fails, and all after it */
     ngx_uint_t         room;         /* write that is taken in part */
+    ngx_uint_t         time;         /* round of events that is the last one */
+    ngx_uint_t         reader;       /* the same, and the client does not read */
 } fuzz_lack_t;
 
 
