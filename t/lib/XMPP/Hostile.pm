@@ -411,7 +411,11 @@ sub quiet {
 
     until ($still == 3 || time > $end) {
         my $now = cpu($pid);
-        $still = $now == $before ? $still + 1 : 0;
+
+        # On a busy machine, one that has work may get no time for it.
+        my $sleeps = read_file("/proc/$pid/stat") =~ /\) S /;
+
+        $still = $sleeps && $now == $before ? $still + 1 : 0;
         $before = $now;
         sleep 0.005;
     }
