@@ -22,7 +22,6 @@ sub leave {
 # What the plugin sends.
 Irssi::signal_register({ 'xmpp xml out' => [ qw(iobject string) ] });
 
-my $mechanism = '';
 my $online;
 
 # An answer that comes before the presence has gone out is an offline message,
@@ -30,13 +29,10 @@ my $online;
 Irssi::signal_add('xmpp xml out', sub {
     my ($server, $xml) = @_;
 
-    $mechanism = $1 if $xml =~ /<auth [^>]*mechanism="([^"]+)/;
-
     return if $xml !~ /^<presence/ || $online++;
 
     # Not at once, as it is not written yet.
     Irssi::timeout_add_once(10, sub {
-        print $out "connected $mechanism\n";
         $_->send_message($ENV{XMPP_PEER}, $ENV{XMPP_SEND}, 1)
             for Irssi::servers();
     }, undef);
