@@ -424,9 +424,9 @@ fuzz_finish(void)
             fuzz_fail("the session does not end");
         }
 
-        /* it may say WAIT as long as it likes */
+        /* it may say WAIT as long as it likes, always the same if played */
 
-        if (i == 40) {
+        if (i == (run.fuzzed == fuzz_roles ? 4 : 40)) {
             run.connect[fuzz_auth] = fuzz_connect_refused;
         }
 
