@@ -5,8 +5,6 @@ package Bench::Front;
 #   my @name = Bench::Front::names();
 #   my $front = Bench::Front->start($name, $bench, workers => 1, max => 9000);
 #
-# "burst" says that all clients come at the same time.
-#
 # $bench has what all fronts need: the binary of nginx and its modules, the
 # programs of misc/bench, the certificates, the cores.  A front is started
 # anew, with all that stands behind it, and knows then

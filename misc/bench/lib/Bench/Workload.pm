@@ -369,7 +369,7 @@ sub _storm {
     my $count = $bench->{storm} < $room ? $bench->{storm} : $room;
 
     my $front = Bench::Front->start($name, $bench, workers => $workers,
-                                    max => $count, burst => 1);
+                                    max => $count);
     my $load = Bench::Load->new($bench, $front);
 
     my %param = (count => $count);

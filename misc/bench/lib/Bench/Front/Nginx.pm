@@ -128,17 +128,12 @@ sub run_front {
     # Workers of root would become "nobody", who may not read the key.
     my $user = $> == 0 ? "user root root;\n" : '';
 
-    # With several workers, the one that has most clients takes no more.  If
-    # all come at once, the one that has the mutex would take them all, more
-    # than it can log in.
-    my $mutex = $self->{workers} > 1 && !$self->{burst} ? 'on' : 'off';
-
     write_file("$dir/nginx.conf", <<"END" . $self->{text}->($self));
 $load${user}daemon off;
 worker_processes $self->{workers};
 pid $dir/nginx.pid;
 error_log $dir/error.log;
-events { worker_connections $connections; accept_mutex $mutex; }
+events { worker_connections $connections; }
 END
 
     $self->run_and_wait('nginx', $bench->{binary}, '-p', "$dir/",
