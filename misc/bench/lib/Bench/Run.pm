@@ -26,7 +26,7 @@ use XMPP::Files;
 my $json = JSON::PP->new->canonical;
 
 my %default = (
-    rounds => 3, turns => 8, turn => 0.3, pause => 0.1, seconds => 2, long => 1,
+    rounds => 3, turns => 8, turn => 0.3, pause => 0.1, seconds => 2,
     traffic => 20, rest => 3,
     counts => '1000,9000', max => '36000', storm => 10_000,
     rates => '100,200,400,600,800,1000,1200',
@@ -73,7 +73,7 @@ sub _options {
     my (%given, @module);
     my %flag = map { $_ => 1 } qw(quick judge list more together);
     my %known = map { $_ => 1 } keys %default,
-                    qw(fronts workloads buffer nginx binary module);
+                    qw(fronts workloads buffer nginx binary module long);
 
     for (@argument) {
         my ($name, $value) = /^--([a-z]+)(?:=(.+))?\z/s;
@@ -90,6 +90,7 @@ sub _options {
                        modules => \@module,
                        bin => Cwd::abs_path('objs/bench/bin') }, __PACKAGE__;
 
+    $self->{long} //= $self->{rounds};
     $self->{binary} = Cwd::abs_path($self->{binary} // 'objs/nginx');
 
     for (qw(rounds turns long storm users warm workers)) {
