@@ -262,7 +262,7 @@ fuzz_check_client(fuzz_peer_t *p)
 static ngx_uint_t
 fuzz_offered(const u_char *out, size_t len, const u_char *in, size_t in_len)
 {
-    size_t         i, k, m, tls;
+    size_t         i, j, k, m, tls;
     const u_char  *p;
 
     for (m = 0; m < len && m < in_len && out[m] == in[m]; m++) { /* void */ }
@@ -289,6 +289,7 @@ fuzz_offered(const u_char *out, size_t len, const u_char *in, size_t in_len)
     for (k = m; k + tls > m; k--) {
 
         i = k;
+        j = k;
 
         if (len - k >= tls
             && ngx_memcmp(out + k, FUZZ_STARTTLS, tls) == 0)
@@ -307,25 +308,20 @@ fuzz_offered(const u_char *out, size_t len, const u_char *in, size_t in_len)
                 return 1;
             }
 
-            if (fuzz_is_prefix(p + 1, out + len - p - 1, in + k + 2,
-                               in_len - k - 2))
-            {
-                return 1;
-            }
-
-            i = 0;
+            i = p + 1 - out;
+            j = k + 2;
         }
 
         if (i > k) {
 
-            if (fuzz_is_prefix(out + i, len - i, in + k, in_len - k)) {
+            if (fuzz_is_prefix(out + i, len - i, in + j, in_len - j)) {
                 return 1;
             }
 
             p = fuzz_find(out + i, len - i, FUZZ_ERROR);
 
             if (!run.relayed && p
-                && fuzz_is_prefix(out + i, p - out - i, in + k, in_len - k))
+                && fuzz_is_prefix(out + i, p - out - i, in + j, in_len - j))
             {
                 return 1;
             }
