@@ -15,6 +15,7 @@ use lib "$FindBin::Bin/lib";
 use Test::More tests => 35;
 
 use XMPP::Build;
+use XMPP::Files;
 use XMPP::Nginx;
 
 my $dir = copy(qw(auto src));
@@ -55,7 +56,7 @@ my $theirs = keep('theirs');
 unlink 'gone/config';
 
 works('drop-in: configured', @user, 'auto/configure', "--drop-in=$theirs");
-like($said, qr/^nginx \S+ from objs\/sources\/\S+\.tar\.gz with/m,
+like(read_file('objs/config'), qr/^source='objs\/sources\/\S+\.tar\.gz'$/m,
      'drop-in: from the release as it came out');
 works('drop-in: built', @user, 'make', 'modules', jobs());
 like($said, qr/^\Q$theirs\E has loaded this module.*^ +\Q$dir\E\/objs\/ngx_/ms,
